@@ -1,0 +1,130 @@
+/**
+ * Makes a server with Docker ready for the other scripts: Node and this repository with its production dependencies (cron
+ * runs them there), the backup's configuration, the crontab. Safe to run again; it restarts nothing. Next: ops/deploy.ts.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { $ } from 'zx'
+import { audit, operator } from './lib/audit.ts'
+import { backupFiles, backupNames } from './lib/backups.ts'
+import { type Call, main } from './lib/cli.ts'
+import { readEnv } from './lib/env.ts'
+import { Fail } from './lib/fail.ts'
+import { hostNames, serverOf } from './lib/host.ts'
+import { withLock } from './lib/lock.ts'
+import { nodePackage, nodeVersion } from './lib/node.ts'
+import { paths } from './lib/paths.ts'
+import { sh } from './lib/sh.ts'
+import { putFiles } from './lib/stack.ts'
+
+const help = `
+ops/bootstrap.ts: make a server with Docker ready for deploys and backups
+
+Puts Node, this repository with its production dependencies, the backup's
+configuration and the crontab on the server. Restarts nothing, removes nothing.
+
+  tsx ops/bootstrap.ts
+
+`
+
+/** What cron's scripts call on the server, and the Debian and Ubuntu package that has it. */
+const tools = {
+  docker: 'docker-ce',
+  flock: 'util-linux',
+  gpg: 'gnupg',
+  rsync: 'rsync',
+  crontab: 'cron',
+  ss: 'iproute2',
+}
+const repository = join(import.meta.dirname, '..')
+const parts = [
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'ops',
+  'docker',
+  'cron',
+  'runbooks',
+  '.env.example',
+]
+
+await main({ help, options: {} }, async ({ flags, session }: Call<Record<string, never>>) => {
+  const env = readEnv(flags.env, [...hostNames, ...backupNames])
+  const server = serverOf(flags.env, env, session)
+  const startedAt = Date.now()
+
+  const architecture = await session.step('check the engine and the tools', async () => {
+    const missing = await server.read(
+      sh`for tool in ${Object.keys(tools)}; do command -v "$tool" >/dev/null || echo "$tool"; done`,
+    )
+    const packages = missing
+      .split('\n')
+      .filter((tool) => tool !== '')
+      .map((tool) => tools[tool as keyof typeof tools])
+    if (packages.length > 0)
+      throw new Fail(
+        'refused',
+        `the server lacks ${missing.replaceAll('\n', ', ')}. Run there: apt-get install ${packages.join(' ')}`,
+      )
+    const engine = await server.probe(
+      sh`docker version --format '{{.Server.Version}}' && docker compose version`,
+    )
+    if (engine.code !== 0)
+      throw new Fail(
+        'refused',
+        `no Docker engine with Compose answers on the server: ${engine.stderr.trim()}`,
+      )
+    return server.read(sh`uname -m`)
+  })
+
+  await withLock(server, session, { name: 'deploy', who: operator(), what: 'bootstrap' }, async () => {
+    await session.step(`put Node ${nodeVersion} in ${paths.node}`, () => putNode(architecture))
+    await session.step(`put this repository in ${paths.repo}`, () => putRepository(architecture))
+    await session.step("write the backup's configuration", async () => {
+      await putFiles(server, backupFiles(flags.env, env))
+      await server.run(sh`ln -sfn ${`${paths.env}/backup.env`} ${`${paths.repo}/.env`}`)
+    })
+    await session.step('install the crontab', async () => {
+      const crontab = `${paths.repo}/cron/everyskill`
+      await server.run(
+        sh`install -m 0644 ${crontab} /etc/cron.d/.everyskill; mv -f /etc/cron.d/.everyskill /etc/cron.d/everyskill`,
+      )
+    })
+    const seconds = (Date.now() - startedAt) / 1000
+    await audit(server, { action: 'bootstrap', outcome: 'done', seconds, about: { node: nodeVersion } })
+  })
+  session.result(`${server.name} is ready: tsx ops/deploy.ts`)
+
+  // ---
+
+  async function putNode(architecture: string): Promise<void> {
+    const has = await server.probe(sh`${`${paths.node}/bin/node`} --version`)
+    if (has.stdout.trim() === `v${nodeVersion}`) return
+    const file = await nodePackage(architecture)
+    const part = `${paths.node}.part`
+    await server.feed(
+      ['cat', file],
+      sh`rm -rf ${part}; mkdir -p ${part}; tar -xz -C ${part} --strip-components=1 --no-same-owner
+${`${part}/bin/node`} --version >/dev/null; rm -rf ${paths.node}; mv ${part} ${paths.node}`,
+    )
+  }
+
+  /** Installed here for the server's platform, so that the server needs neither npm nor a way to its registry. */
+  async function putRepository(architecture: string): Promise<void> {
+    const stage = mkdtempSync(join(tmpdir(), 'ops-stage-'))
+    session.atEnd(() => rmSync(stage, { recursive: true, force: true }))
+    const cpu = architecture === 'aarch64' ? 'arm64' : 'x64'
+    await $({ input: '' })`cp -r ${parts.map((part) => join(repository, part))} ${stage}`
+    await $({
+      input: '',
+      cwd: stage,
+    })`npm ci --silent --omit=dev --ignore-scripts --os=linux --cpu=${cpu} --libc=glibc`
+    const [part, old] = [`${paths.repo}.part`, `${paths.repo}.old`]
+    await server.feed(
+      ['tar', '-C', stage, '-cz', '.'],
+      sh`rm -rf ${part} ${old}; mkdir -p ${part}; tar -xz -C ${part} --no-same-owner
+[ ! -e ${paths.repo} ] || mv ${paths.repo} ${old}; mv ${part} ${paths.repo}; rm -rf ${old}`,
+    )
+  }
+})

@@ -1,0 +1,170 @@
+/**
+ * Builds the four images of a release (web, migrate, caddy, postgres) from the app's checkout and proves them.
+ * It changes nothing but this machine's image store. Next: ops/deploy.ts.
+ */
+import { resolve } from 'node:path'
+import { $ } from 'zx'
+import { checkout, problemsOf } from './lib/app.ts'
+import { type Call, main } from './lib/cli.ts'
+import { pathIn, readEnv, secretsIn } from './lib/env.ts'
+import { Fail } from './lib/fail.ts'
+import { artefacts, basesLabelOf, imageOf, inspect, type Role, refuseStandIns, roles } from './lib/images.ts'
+import { danglingLinks, hasHetznerModule, leaksIn } from './lib/proof.ts'
+
+const help = `
+ops/build.ts: build and prove the images of a release
+
+Checks the app's checkout, builds everyskill/{web,migrate,caddy,postgres} tagged
+with its git SHA for the server's platform, and proves them: no dangling link, no
+secret in any layer, Caddy with the Hetzner module. Changes only the local images.
+
+  tsx ops/build.ts --app ../everyskill
+
+  --app DIR       the app's checkout (default APP_DIR)
+  --dirty         build a work tree with uncommitted changes
+  --json          the images as one JSON document
+`
+
+const options = {
+  app: { type: 'string' },
+  dirty: { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const
+
+const wanted = [
+  'APP_DIR',
+  'EVERYSKILL_LAB',
+  'DEPLOY_PLATFORM',
+  'NODE_IMAGE',
+  'CADDY_BUILDER_IMAGE',
+  'CADDY_IMAGE',
+  'POSTGRES_IMAGE',
+  'NEXT_PUBLIC_ROOT_DOMAIN',
+  'NEXT_PUBLIC_APP_URL',
+  'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY',
+] as const
+
+await main({ help, options }, async ({ flags, session }: Call<typeof options>) => {
+  const env = readEnv(flags.env, wanted)
+  const dir = flags.app ? resolve(flags.app) : env.APP_DIR && pathIn(flags.env, env.APP_DIR)
+  if (!dir)
+    throw new Fail(
+      'usage',
+      `${flags.env}:\n  APP_DIR is missing: path of the app's checkout; or pass --app DIR`,
+    )
+
+  const app = await session.step(`check the app in ${dir}`, async () => {
+    const problems = problemsOf(dir, nodeMajor(env.NODE_IMAGE))
+    if (problems.length > 0)
+      throw new Fail('usage', `${dir} cannot be built:\n${problems.map((p) => `  ${p}`).join('\n')}`)
+    return checkout(dir, flags.dirty ?? false)
+  })
+  await session.step('find the engine', engine)
+
+  const buildArgs: Record<Role, Record<string, string | undefined>> = {
+    web: {
+      NODE_IMAGE: env.NODE_IMAGE,
+      NEXT_PUBLIC_ROOT_DOMAIN: env.NEXT_PUBLIC_ROOT_DOMAIN,
+      NEXT_PUBLIC_APP_URL: env.NEXT_PUBLIC_APP_URL,
+      DEPLOYMENT_ID: app.sha,
+    },
+    migrate: { NODE_IMAGE: env.NODE_IMAGE },
+    caddy: { CADDY_BUILDER_IMAGE: env.CADDY_BUILDER_IMAGE, CADDY_IMAGE: env.CADDY_IMAGE },
+    postgres: { POSTGRES_IMAGE: env.POSTGRES_IMAGE },
+  }
+
+  for (const role of roles) await session.step(`build ${imageOf(role, app.sha)}`, () => build(role))
+  if (session.dryRun) return
+  const images = await inspect(roles.map((role) => imageOf(role, app.sha)))
+  refuseStandIns(images, env.EVERYSKILL_LAB === '1')
+  for (const image of images) session.say(`  ${image.name} ${(image.bytes / 1e6).toFixed(0)} MB`)
+
+  await session.step('prove that no secret is in any layer, history or configuration', () =>
+    proveClean(app.sha),
+  )
+  await session.step('prove that the standalone build has no dangling link', async () => {
+    const links = await danglingLinks(imageOf('web', app.sha), '/app')
+    if (links.length > 0)
+      throw new Fail('failed', `${imageOf('web', app.sha)} has dangling links:\n${links.join('\n')}`)
+  })
+  await session.step('prove that Caddy has the Hetzner module', () =>
+    hasHetznerModule(imageOf('caddy', app.sha)),
+  )
+  if (flags.json) session.result(JSON.stringify({ sha: app.sha, images }))
+  else session.result(app.sha)
+
+  // ---
+
+  async function build(role: Role): Promise<void> {
+    const { file, target, context } = artefacts[role]
+    const args = Object.entries(buildArgs[role]).flatMap(([name, value]) =>
+      value ? ['--build-arg', `${name}=${value}`] : [],
+    )
+    const labels = [
+      ...(role === 'web' || role === 'migrate' ? revisionLabels(app.sha) : titleLabels(role)),
+      await basesLabelOf(role, buildArgs[role]),
+    ]
+    const command = [
+      ...['docker', 'buildx', 'build', '--load', '--platform', env.DEPLOY_PLATFORM, '--file', file],
+      ...(target ? ['--target', target] : []),
+      ...(role === 'web' ? ['--secret', 'id=next_server_actions_encryption_key,src=/dev/stdin'] : []),
+      ...args,
+      ...labels.flatMap((label) => ['--label', label]),
+      ...['--tag', imageOf(role, app.sha), context ?? dir ?? '.'],
+    ]
+    if (session.dryRun) return session.wouldRun('operator', command.join(' '))
+    await $({ input: role === 'web' ? env.NEXT_SERVER_ACTIONS_ENCRYPTION_KEY : '' })`${command}`
+  }
+
+  async function proveClean(sha: string): Promise<void> {
+    const secrets = secretsIn(flags.env)
+    for (const role of roles) {
+      const leaks = await leaksIn(imageOf(role, sha), secrets)
+      const bad = leaks.filter((leak) => !(role === 'web' && isServerActionsKey(leak)))
+      if (bad.length > 0) {
+        const list = bad.map(({ secret, where }) => `  ${secret} in ${where}`).join('\n')
+        throw new Fail(
+          'unverified',
+          `${imageOf(role, sha)} holds secrets:\n${list}\nDelete the image, rotate them, and see docker/Dockerfile.dockerignore`,
+        )
+      }
+      if (role === 'web' && !leaks.some(isServerActionsKey)) {
+        throw new Fail(
+          'unverified',
+          `${imageOf(role, sha)}: NEXT_SERVER_ACTIONS_ENCRYPTION_KEY is not in .next/server, so the build did not use it`,
+        )
+      }
+    }
+  }
+})
+
+/** Next writes this one key into its server's manifests; that is why the image counts as secret. */
+function isServerActionsKey(leak: { secret: string; where: string }): boolean {
+  return leak.secret === 'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY' && /(^|\/)\.next\/server\//.test(leak.where)
+}
+
+function revisionLabels(sha: string): string[] {
+  return [
+    `org.opencontainers.image.title=everyskill`,
+    `org.opencontainers.image.revision=${sha}`,
+    `org.opencontainers.image.version=${sha}`,
+  ]
+}
+
+/** Without a revision: the same Caddy or Postgres must stay the same image from one app commit to the next. */
+function titleLabels(role: Role): string[] {
+  return [`org.opencontainers.image.title=everyskill-${role}`]
+}
+
+function nodeMajor(image: string | undefined): number {
+  return Number(/:v?(\d+)/.exec(image ?? '')?.[1] ?? 22)
+}
+
+async function engine(): Promise<void> {
+  const engine = await $({
+    nothrow: true,
+    input: '',
+  })`docker version --format '{{.Server.Version}}' && docker buildx version`
+  if (!engine.ok)
+    throw new Fail('failed', `no Docker engine with buildx answers here:\n${engine.stderr.trim()}`)
+}

@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { Fail } from './fail.ts'
+import type { Host } from './host.ts'
+import type { Session } from './session.ts'
+import { sh } from './sh.ts'
+
+/** The holder says that it lives this often; silent for four times as long, the server lets the lock go. */
+const heartbeatSeconds = 15
+
+export interface Claim {
+  /** The lock's name: `deploy`, or `backup`. */
+  name: string
+  who: string
+  what: string
+}
+
+/**
+ * Holds a lock on the host while the work runs. It is an flock of a process on the host that lives from our connection:
+ * when this process dies, however it dies, the lock is free at once; when the network vanishes, after a minute.
+ * @throws Fail `locked` naming who holds it, since when, for what
+ */
+export async function withLock<T>(
+  host: Host,
+  session: Session,
+  claim: Claim,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (session.dryRun) return work()
+  const release = await acquire(host, claim)
+  try {
+    return await work()
+  } finally {
+    release()
+  }
+}
+
+async function acquire(host: Host, { name, who, what }: Claim): Promise<() => void> {
+  const file = `/run/lock/everyskill-${name}.lock`
+  const holder = `${who}, since ${new Date().toISOString()}, for: ${what}`
+  const script = sh`exec 9>>${file}
+if ! flock -n 9; then cat ${`${file}.holder`} 2>/dev/null || true; exit 4; fi
+printf '%s\n' ${holder} > ${`${file}.holder`}
+echo held
+while read -r -t ${heartbeatSeconds * 4} _; do :; done`
+  const [program = 'bash', ...args] = host.argv(script, 0)
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  child.stdin.on('error', () => {})
+  const said: string[] = []
+  child.stderr.on('data', (data) => said.push(String(data)))
+  const held = new Promise<void>((done, fail) => {
+    createInterface({ input: child.stdout }).on('line', (line) =>
+      line === 'held' ? done() : said.unshift(line),
+    )
+    child.once('error', fail)
+    child.once('close', (code) => fail(notHeld(code, name, said.join(''), host)))
+  })
+  await held
+  const beat = setInterval(() => child.stdin.write('\n'), heartbeatSeconds * 1000)
+  return () => {
+    clearInterval(beat)
+    child.stdin.end()
+  }
+}
+
+function notHeld(code: number | null, name: string, said: string, host: Host): Fail {
+  if (code === 4)
+    return new Fail(
+      'locked',
+      `the ${name} lock on ${host.name} is held by ${said || 'a process that has just started'}`,
+    )
+  if (code === 255) return new Fail('noConnection', `no connection to ${host.name}: ${said}`)
+  return new Fail('failed', `the ${name} lock on ${host.name} could not be taken: ${said}`)
+}

@@ -1,0 +1,196 @@
+import { isIP } from 'node:net'
+import * as v from 'valibot'
+
+/** Where a value may rest. `operator` never leaves the operator's machine; `server` is readable by root there; `build` goes into images. */
+export type Place = 'operator' | 'build' | 'server' | 'web' | 'caddy' | 'postgres'
+
+const text = (hint: string, pattern: RegExp) =>
+  v.pipe(v.string(), v.regex(pattern, hint), v.description(hint))
+const word = (hint: string) => text(hint, /^[^\s'"\\$`#]+$/)
+/** A secret that somebody else issues. Shorter ones could not be hidden in the output. */
+const token = (hint: string) => text(hint, /^[^\s'"\\$`#]{8,}$/)
+const password = (hint: string) => text(hint, /^[A-Za-z0-9._~+/=-]{16,256}$/)
+const path = word
+const url = (hint: string) => text(hint, /^https:\/\/[^\s'"\\$`#]+$/)
+const port = (hint: string) => text(hint, /^([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])$/)
+const days = (hint: string) => text(hint, /^[1-9]\d{0,4}$/)
+const host = (hint: string) => text(hint, /^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/)
+const account = (hint: string) => text(hint, /^[a-z_][a-z0-9_.-]*$/i)
+const emails = (hint: string, atMost = 1) =>
+  text(hint, new RegExp(`^${email}(, ?${email}){0,${atMost - 1}}$`))
+/** Exact: with a tag other than latest, or a digest. The lab's stand-ins carry no tag. */
+const image = (hint: string) =>
+  text(hint, /^(everyskill-lab\/[a-z-]+|(?!.*:latest$)[a-z0-9][\w./:-]*(:\w[\w.-]*|@sha256:[0-9a-f]{64}))$/)
+/** A public address: neither a wildcard nor one with a zone. */
+const address = (hint: string, version: 4 | 6) =>
+  v.pipe(
+    v.string(),
+    v.check((value) => isIP(value) === version && /[1-9a-f]/i.test(value) && !value.includes('%'), hint),
+    v.description(hint),
+  )
+
+const email = '[^\\s,@\'"\\\\$`#]+@[^\\s,@\'"\\\\$`#]+'
+const base64Key = /^([A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{32}|[A-Za-z0-9+/]{43}=)$/
+
+/** Every name of `.env`, what a good value looks like, and its default. `.env.example` says the same to a person; a test compares the two. */
+export const schema = v.object({
+  SERVER_HOST: host('a host name or address, or `local` on the server itself'),
+  SERVER_USER: v.optional(account('a login name on the server'), 'root'),
+  SERVER_SSH_PORT: v.optional(port('a TCP port, 1 to 65535'), '22'),
+  SERVER_KNOWN_HOSTS: v.optional(
+    path("path of a known_hosts file with the server's key: ssh-keyscan HOST, compare, save"),
+  ),
+  SERVER_SSH_KEY: v.optional(path('path of a private key; leave it out to use the ssh agent')),
+  APP_DIR: v.optional(path("path of the app's checkout; or pass --app DIR")),
+  EVERYSKILL_LAB: v.optional(text('1, and only in the lab', /^1$/)),
+  HCLOUD_TOKEN: v.optional(text('a Hetzner Cloud token, 64 letters and digits', /^[A-Za-z0-9]{64}$/)),
+  PUBLIC_CA: v.optional(
+    path('path of a PEM with the root of the public certificate; leave it out for the system roots'),
+  ),
+
+  DEPLOY_PLATFORM: v.optional(text('linux/amd64 or linux/arm64', /^linux\/(amd64|arm64)$/), 'linux/amd64'),
+  NODE_IMAGE: v.optional(image('an image with an exact tag')),
+  CADDY_BUILDER_IMAGE: v.optional(image('an image with an exact tag')),
+  CADDY_IMAGE: v.optional(image('an image with an exact tag')),
+  POSTGRES_IMAGE: v.optional(image('an image with an exact tag')),
+  REGISTRY_IMAGE: v.optional(image('an image with an exact tag'), 'registry:3.0.0'),
+  NEXT_SERVER_ACTIONS_ENCRYPTION_KEY: text(
+    'base64 of 16, 24 or 32 bytes: openssl rand -base64 32',
+    base64Key,
+  ),
+
+  NEXT_PUBLIC_ROOT_DOMAIN: text('a domain name, such as everyskill.ai', /^([a-z0-9-]+\.)+[a-z]{2,}$/),
+  NEXT_PUBLIC_APP_URL: url('an https:// address, such as https://everyskill.ai'),
+  NEXTAUTH_URL: v.optional(url('an https:// address; leave it out to use NEXT_PUBLIC_APP_URL')),
+  PUBLIC_IPV4: address("the server's public IPv4 address; not 0.0.0.0", 4),
+  PUBLIC_IPV6: v.optional(address("the server's public IPv6 address", 6)),
+
+  HETZNER_DNS_API_TOKEN: token(
+    'a Hetzner Cloud token (Read & Write) of the project that holds only the DNS zone',
+  ),
+  ACME_EMAIL: emails('an e-mail address'),
+  ACME_DIRECTORY: v.optional(url('an https:// address'), 'https://acme-v02.api.letsencrypt.org/directory'),
+  ACME_PROPAGATION_DELAY: v.optional(text('a duration such as 60s', /^\d{1,4}s$/), '60s'),
+  ACME_RESOLVERS: v.optional(text('addresses of name servers, separated by spaces', /^[0-9a-fA-F:. ]+$/)),
+  TRUSTED_ROOT: v.optional(path("path of a PEM that Caddy trusts instead of the system's roots")),
+
+  DB_PASSWORD: password('at least 16 letters and digits: openssl rand -hex 32'),
+  DB_APP_PASSWORD: password('at least 16 letters and digits: openssl rand -hex 32'),
+  DATABASE_URL: v.optional(v.never('deploy derives it from DB_APP_PASSWORD; delete the line')),
+  NODE_ENV: v.optional(text('production', /^production$/), 'production'),
+
+  AUTH_SECRET: password('at least 16 characters: openssl rand -base64 32'),
+  AUTH_SECRET_2: v.optional(password('at least 16 characters: openssl rand -base64 32')),
+  AUTH_SECRET_3: v.optional(password('at least 16 characters: openssl rand -base64 32')),
+  AUTH_GOOGLE_ID: word('the OAuth client id of the Google Cloud console'),
+  AUTH_GOOGLE_SECRET: token('the OAuth client secret of the Google Cloud console'),
+  ANTHROPIC_API_KEY: token('an API key of the Anthropic console'),
+  R2_ENDPOINT: url('the https:// address of the R2 account'),
+  R2_ACCESS_KEY_ID: word('an R2 access key id'),
+  R2_SECRET_ACCESS_KEY: token('an R2 secret access key'),
+  R2_BUCKET_NAME: word('an R2 bucket name'),
+  ADMIN_EMAILS: emails('e-mail addresses, separated by commas', 1000),
+
+  BACKUP_GPG_RECIPIENTS: v.optional(path('paths of OpenPGP public key files, separated by commas')),
+  BACKUP_GPG_PASSPHRASE: v.optional(password('at least 16 characters: openssl rand -base64 32')),
+  BACKUP_GPG_HOMEDIR: v.optional(path('path of the GnuPG home that holds the private key')),
+  BACKUP_RETENTION_DAYS: v.optional(days('a number of days'), '90'),
+  STORAGEBOX_USER: account('the sub-account of the Storage Box, such as u123456-sub1'),
+  STORAGEBOX_HOST: host('the host name of the Storage Box'),
+  STORAGEBOX_PORT: v.optional(port('a TCP port, 1 to 65535'), '23'),
+  STORAGEBOX_DIR: v.optional(text('a relative directory name', /^[A-Za-z0-9][A-Za-z0-9._/-]*$/), 'backups'),
+  STORAGEBOX_SSH_KEY: path("path of the sub-account's private key"),
+  STORAGEBOX_KNOWN_HOSTS: path("path of a known_hosts file with the Storage Box's key"),
+  STORAGEBOX_ADMIN_USER: v.optional(account('the main account of the Storage Box, such as u123456')),
+  STORAGEBOX_ADMIN_SSH_KEY: v.optional(path("path of the main account's private key")),
+})
+
+export type Env = v.InferOutput<typeof schema>
+export type Name = keyof Env
+
+/** Every known name, in the order of `.env.example`. */
+export const names = Object.keys(schema.entries) as Name[]
+
+/** Where each value may rest. A value whose only place is `operator` or `build` is never written to the server. */
+export const places: Record<Name, readonly Place[]> = {
+  SERVER_HOST: ['operator'],
+  SERVER_USER: ['operator'],
+  SERVER_SSH_PORT: ['operator'],
+  SERVER_KNOWN_HOSTS: ['operator'],
+  SERVER_SSH_KEY: ['operator'],
+  APP_DIR: ['operator'],
+  EVERYSKILL_LAB: ['operator'],
+  HCLOUD_TOKEN: ['operator'],
+  PUBLIC_CA: ['operator'],
+  DEPLOY_PLATFORM: ['build'],
+  NODE_IMAGE: ['build'],
+  CADDY_BUILDER_IMAGE: ['build'],
+  CADDY_IMAGE: ['build'],
+  POSTGRES_IMAGE: ['build'],
+  REGISTRY_IMAGE: ['operator'],
+  NEXT_SERVER_ACTIONS_ENCRYPTION_KEY: ['build'],
+  NEXT_PUBLIC_ROOT_DOMAIN: ['build', 'web', 'server'],
+  NEXT_PUBLIC_APP_URL: ['build', 'web'],
+  NEXTAUTH_URL: ['web'],
+  PUBLIC_IPV4: ['server'],
+  PUBLIC_IPV6: ['server'],
+  HETZNER_DNS_API_TOKEN: ['caddy'],
+  ACME_EMAIL: ['caddy', 'server'],
+  ACME_DIRECTORY: ['caddy', 'server'],
+  ACME_PROPAGATION_DELAY: ['caddy', 'server'],
+  ACME_RESOLVERS: ['caddy', 'server'],
+  TRUSTED_ROOT: ['caddy'],
+  DB_PASSWORD: ['postgres'],
+  DB_APP_PASSWORD: ['postgres', 'web'],
+  DATABASE_URL: ['web'],
+  NODE_ENV: ['web'],
+  AUTH_SECRET: ['web'],
+  AUTH_SECRET_2: ['web'],
+  AUTH_SECRET_3: ['web'],
+  AUTH_GOOGLE_ID: ['web'],
+  AUTH_GOOGLE_SECRET: ['web'],
+  ANTHROPIC_API_KEY: ['web'],
+  R2_ENDPOINT: ['web'],
+  R2_ACCESS_KEY_ID: ['web'],
+  R2_SECRET_ACCESS_KEY: ['web'],
+  R2_BUCKET_NAME: ['web'],
+  ADMIN_EMAILS: ['web'],
+  BACKUP_GPG_RECIPIENTS: ['server'],
+  BACKUP_GPG_PASSPHRASE: ['server'],
+  BACKUP_GPG_HOMEDIR: ['operator'],
+  BACKUP_RETENTION_DAYS: ['server'],
+  STORAGEBOX_USER: ['server'],
+  STORAGEBOX_HOST: ['server'],
+  STORAGEBOX_PORT: ['server'],
+  STORAGEBOX_DIR: ['server'],
+  STORAGEBOX_SSH_KEY: ['server'],
+  STORAGEBOX_KNOWN_HOSTS: ['server'],
+  STORAGEBOX_ADMIN_USER: ['operator'],
+  STORAGEBOX_ADMIN_SSH_KEY: ['operator'],
+}
+
+const secrets: ReadonlySet<string> = new Set<Name>([
+  'HCLOUD_TOKEN',
+  'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY',
+  'HETZNER_DNS_API_TOKEN',
+  'DB_PASSWORD',
+  'DB_APP_PASSWORD',
+  'DATABASE_URL',
+  'AUTH_SECRET',
+  'AUTH_SECRET_2',
+  'AUTH_SECRET_3',
+  'AUTH_GOOGLE_SECRET',
+  'ANTHROPIC_API_KEY',
+  'R2_SECRET_ACCESS_KEY',
+  'BACKUP_GPG_PASSPHRASE',
+])
+
+/** Whether a name's value is a secret that no output may hold. R2's access key id and the OAuth client id are public halves. */
+export function isSecret(name: string): boolean {
+  return secrets.has(name)
+}
+
+/** The names whose values may rest at a place. */
+export function namesAt(place: Place): Name[] {
+  return names.filter((name) => places[name].includes(place))
+}

@@ -1,0 +1,61 @@
+import { liveColours } from './colours.ts'
+import type { Colour } from './compose.ts'
+import { Fail } from './fail.ts'
+import type { Host } from './host.ts'
+import type { Role } from './images.ts'
+import { paths } from './paths.ts'
+import { sh } from './sh.ts'
+import { shaOf, stackImages } from './stack.ts'
+
+/** What was deployed, by whom, from what: one file a release in /opt/everyskill/releases. */
+export interface Release {
+  /** UTC time and the commit's first 12 digits; sorts by age. */
+  id: string
+  /** The app's commit. */
+  sha: string
+  colour: Colour
+  operator: string
+  startedAt: string
+  /** `started` until the switch is proven, then `live`; or `failed`. A killed deploy leaves `started`. */
+  outcome: 'started' | 'live' | 'failed'
+  /** Each image with its id on the server and the base images (with digests) that it was built from. */
+  images: Partial<Record<Role, { name: string; id: string; bases: string }>>
+}
+
+/** A new release's id. */
+export function releaseId(sha: string, at: Date): string {
+  const time = at.toISOString().replace(/[-:]|\.\d+/g, '')
+  return `${time}-${sha.slice(0, 12)}`
+}
+
+/** Writes a release's record, or writes it anew with another outcome. */
+export async function record(host: Host, release: Release): Promise<void> {
+  await host.put(`${paths.releases}/${release.id}.json`, `${JSON.stringify(release, null, 2)}\n`)
+}
+
+/** Every release on record, the newest first. */
+export async function releases(host: Host): Promise<Release[]> {
+  const text = await host.read(
+    sh`for f in ${paths.releases}/*.json; do [ -e "$f" ] || continue; tr -d '\n' < "$f"; echo; done`,
+  )
+  const all = text.split('\n').filter((line) => line !== '')
+  return all.map((line) => JSON.parse(line) as Release).sort((a, b) => b.id.localeCompare(a.id))
+}
+
+/**
+ * The commit that a rollback goes to: the one asked for if it was ever proven live, else the newest proven one that is not live now.
+ * @throws Fail `refused` when there is none
+ */
+export async function rollbackTarget(host: Host, asked: string | undefined): Promise<string> {
+  const [[live], images, all] = await Promise.all([liveColours(host), stackImages(host), releases(host)])
+  if (!live) throw new Fail('refused', 'nothing is deployed yet, so there is nothing to go back to')
+  const current = shaOf(images, live)
+  const proven = all.filter((release) => release.outcome === 'live' && release.sha !== current)
+  const target = asked ? proven.find((release) => release.sha.startsWith(asked)) : proven[0]
+  if (target) return target.sha
+  const known = proven.map((release) => `  ${release.id}`).join('\n') || '  none'
+  throw new Fail(
+    'refused',
+    `no such release to go back to; ${current.slice(0, 12)} is live, before it:\n${known}`,
+  )
+}

@@ -1,0 +1,74 @@
+import { operator } from './audit.ts'
+import { dateOf, isLabel, type Manifest, parseManifest } from './backups.ts'
+import { exclusive } from './exclusive.ts'
+import type { Host } from './host.ts'
+import { paths } from './paths.ts'
+import { lines, sh } from './sh.ts'
+
+/** What has been shown about a backup: that the box holds it unaltered, that it opens, that it restores. */
+export const proofs = ['shipped', 'verified', 'decrypted', 'restored'] as const
+export type Proof = (typeof proofs)[number]
+
+/** One backup on the server. */
+export interface Kept {
+  label: string
+  /** Undefined when it is damaged. */
+  manifest: Manifest | undefined
+  /** When each thing was last shown, in ISO time. */
+  proven: Partial<Record<Proof, string>>
+}
+
+/** The backups on the server, the oldest first. */
+export async function shelf(host: Host): Promise<Kept[]> {
+  const text = await host.read(sh`cd ${paths.dumps} 2> /dev/null || exit 0
+for dir in *Z; do
+  [ -f "$dir/manifest.json" ] || continue
+  printf "%s\t%s\t%s\n" "$dir" "$(tr -d "\n" < "$dir/manifest.json")" "$(cat "$dir/proofs" 2> /dev/null | tr "\n" ";" || true)"
+done`)
+  const rows = text.split('\n').map((line) => line.split('\t') as [string, string, string])
+  return rows.filter(([label]) => isLabel(label)).map(([label, manifest, log]) => kept(label, manifest, log))
+}
+
+function kept(label: string, text: string, log: string): Kept {
+  const proven: Kept['proven'] = {}
+  for (const line of log.split(';')) {
+    const [at, what] = line.split(' ')
+    if (at && (proofs as readonly string[]).includes(what ?? '')) proven[what as Proof] = at
+  }
+  try {
+    return { label, manifest: parseManifest(text, label, 'server'), proven }
+  } catch {
+    return { label, manifest: undefined, proven }
+  }
+}
+
+/** Writes down beside a backup what was shown about it; nothing when the server holds it no more. */
+export async function prove(host: Host, label: string, what: Proof): Promise<void> {
+  const line = `${new Date().toISOString()} ${what} ${operator().replace(/[\s;]/g, '_')}`
+  const folder = `${paths.dumps}/${label}`
+  await host.run(sh`[ ! -d ${folder} ] || printf "%s\n" ${line} >> ${`${folder}/proofs`}`)
+}
+
+/** Removes backups from the server: first out of the list by renaming, so that half of one never counts. */
+export async function removeFromShelf(host: Host, labels: readonly string[]): Promise<void> {
+  if (labels.length === 0) return
+  await host.run(
+    exclusive(
+      lines(
+        sh`cd ${paths.dumps}`,
+        sh`for name in ${labels}; do mv -T "$name" "$name.part"; rm -rf -- "$name.part"; done`,
+      ),
+    ),
+    { timeout: 600 },
+  )
+}
+
+/**
+ * The newest backup that the Storage Box holds unaltered, for `status`. Undefined: there is none, which is an alarm too.
+ * It asks only the server: each run of `backup` writes there what it has shown.
+ */
+export async function lastGood(host: Host): Promise<{ label: string; ageSeconds: number } | undefined> {
+  const good = (await shelf(host)).filter((one) => one.manifest && one.proven.shipped).at(-1)
+  if (!good) return undefined
+  return { label: good.label, ageSeconds: Math.round((Date.now() - dateOf(good.label).getTime()) / 1000) }
+}

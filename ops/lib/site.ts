@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs'
+import { request } from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { PeerCertificate, TLSSocket } from 'node:tls'
+import { Fail } from './fail.ts'
+
+export interface Site {
+  /** The public name that is asked for, in SNI and Host. */
+  name: string
+  /** The server's public address: asked directly, so that the answer is this server's whatever DNS says. */
+  address: string
+  /** PEM file of the root that issued the certificate; the system's roots when left out. */
+  ca?: string | undefined
+}
+
+export interface SiteAnswer {
+  status: number
+  body: string
+  certificate: PeerCertificate
+}
+
+/** One GET over HTTPS with the certificate verified. Rejects when there is no valid answer in 10 s. */
+export function get(site: Site, path: string): Promise<SiteAnswer> {
+  const ca = site.ca ? { ca: readFileSync(site.ca) } : {}
+  return new Promise((done, fail) => {
+    const asked = request(
+      {
+        host: site.address,
+        servername: site.name,
+        path,
+        headers: { host: site.name },
+        agent: false,
+        timeout: 10_000,
+        ...ca,
+      },
+      (answer) => {
+        const certificate = (answer.socket as TLSSocket).getPeerCertificate()
+        let body = ''
+        answer.setEncoding('utf8')
+        answer.on('data', (text) => {
+          body += text
+        })
+        answer.on('end', () => done({ status: answer.statusCode ?? 0, body, certificate }))
+        answer.on('error', fail)
+      },
+    )
+    asked.on('timeout', () => asked.destroy(new Error('no answer in 10 s')))
+    asked.on('error', fail)
+    asked.end()
+  })
+}
+
+/**
+ * Asks until the site answers 200 over valid HTTPS.
+ * @param seconds how long to go on asking: minutes for a first certificate, seconds for a site that is up
+ * @throws Fail `failed` with the last answer
+ */
+export async function waitFor(site: Site, path: string, seconds: number): Promise<SiteAnswer> {
+  const end = Date.now() + seconds * 1000
+  for (;;) {
+    const last = await get(site, path).catch((error: Error) => error)
+    if (!(last instanceof Error) && last.status === 200) return last
+    if (Date.now() >= end) {
+      const why = last instanceof Error ? last.message : `HTTP ${last.status}`
+      throw new Fail('failed', `https://${site.name}${path} at ${site.address}: ${why}`)
+    }
+    await sleep(500)
+  }
+}
+
+/** Whole days until a certificate ends. */
+export function daysLeft(certificate: PeerCertificate): number {
+  return Math.floor((Date.parse(certificate.valid_to) - Date.now()) / 86_400_000)
+}

@@ -1,0 +1,103 @@
+import { dirname } from 'node:path'
+import { type Colour, colours, compose, runningId, type Service } from './compose.ts'
+import type { ServerFile, StackImages } from './files.ts'
+import type { Host } from './host.ts'
+import { imageOf, type Role } from './images.ts'
+import { paths } from './paths.ts'
+import type { Session } from './session.ts'
+import { sh } from './sh.ts'
+
+/** What the stack on the server runs and would run, read from compose.env; nothing before the first deploy. */
+export async function stackImages(host: Host): Promise<Partial<StackImages>> {
+  const text = await host.read(sh`cat ${`${paths.env}/compose.env`} 2>/dev/null || true`)
+  const value = (name: string) => new RegExp(`^${name}=(.+)$`, 'm').exec(text)?.[1]
+  const entries = {
+    caddy: value('CADDY_IMAGE'),
+    postgres: value('POSTGRES_IMAGE'),
+    migrate: value('MIGRATE_IMAGE'),
+    blue: value('WEB_BLUE_IMAGE'),
+    green: value('WEB_GREEN_IMAGE'),
+  }
+  return Object.fromEntries(Object.entries(entries).filter(([, name]) => name !== undefined))
+}
+
+/** The commit that a colour's image was built from. */
+export function shaOf(images: Partial<StackImages>, colour: Colour): string {
+  return images[colour]?.replace(/^.*:/, '') ?? ''
+}
+
+/** The images of a release for one colour; the other colour keeps what it has. */
+export function imagesFor(
+  sha: string,
+  colour: Colour,
+  stable: { caddy: string; postgres: string },
+  now: Partial<StackImages>,
+): StackImages {
+  const web = imageOf('web', sha)
+  const [blue, green] = colours.map((name) => (name === colour ? web : (now[name] ?? web)))
+  return { ...stable, migrate: imageOf('migrate', sha), blue: blue ?? web, green: green ?? web }
+}
+
+/** Writes files for the containers: their folders can be entered by every uid, the files say who reads them. */
+export async function putFiles(host: Host, files: ServerFile[]): Promise<void> {
+  const folders = [
+    ...new Set([dirname(paths.live), paths.releases, ...files.map((file) => dirname(file.path))]),
+  ]
+  await host.run(sh`install -d -m 0755 ${paths.root} ${paths.env} ${folders}`)
+  for (const { path, content, owner, mode } of files) await host.put(path, content, { owner, mode })
+}
+
+/**
+ * Names an image after its content. Caddy and Postgres are rebuilt with every release but seldom change; under a name that
+ * changed with each commit, Compose would restart them each time.
+ */
+export async function nameByContent(host: Host, role: Role, sha: string): Promise<string> {
+  const id = await host.read(
+    sh`docker image inspect --format '{{.Id}}' ${imageOf(role, sha)} 2>/dev/null || true`,
+  )
+  const name = `everyskill/${role}:id-${id.replace('sha256:', '').slice(0, 16) || 'unknown'}`
+  await host.run(sh`docker tag ${imageOf(role, sha)} ${name}`)
+  return name
+}
+
+/**
+ * Starts a service, or leaves it alone when it runs: restarting Postgres or Caddy costs seconds of errors.
+ * @param restart whether the operator agreed to that cost
+ */
+export async function ensure(
+  host: Host,
+  session: Session,
+  service: Service,
+  restart: boolean,
+): Promise<void> {
+  const [running, wanted] = await Promise.all([
+    host.read(
+      sh`docker inspect --format '{{index .Config.Labels "com.docker.compose.config-hash"}}' $(${runningId(service)}) 2>/dev/null || true`,
+    ),
+    host.read(sh`${compose(sh`config --hash ${service}`)} 2>/dev/null | awk '{ print $2 }' || true`),
+  ])
+  if (running !== '' && running !== wanted && !restart) {
+    session.say(
+      `  ${service} runs with older settings or an older image; --restart ${service} renews it and costs seconds of errors`,
+    )
+    return
+  }
+  await host.run(compose(sh`up -d --no-deps --wait --wait-timeout 120 ${service} 2>&1`), { timeout: 180 })
+}
+
+/** A digest of all that Caddy reads from files; Caddy is reloaded when it changed, and only then. */
+export async function caddyDigest(host: Host): Promise<string> {
+  return host.read(
+    sh`cat ${paths.caddy}/* ${`${paths.env}/caddy`}/* 2>/dev/null | sha256sum | cut -d ' ' -f 1`,
+  )
+}
+
+/** Reloads Caddy's files. Idle HTTP/1.1 connections are closed, so a request sent at that moment may be cut. */
+export async function reloadCaddy(host: Host): Promise<void> {
+  await host.run(sh`docker exec -w /etc/caddy $(${runningId('caddy')}) caddy reload --force 2>&1`)
+}
+
+/** Applies the app's migrations with its own migrator, in a one-off container of the release; safe to run again. */
+export async function migrate(host: Host): Promise<void> {
+  await host.run(compose(sh`--profile migrate run --rm --no-deps -T migrate 2>&1`), { timeout: 900 })
+}

@@ -1,0 +1,119 @@
+/**
+ * What runs, which release, how long the certificate lasts, how old the last backup is, how full the disk is.
+ * Read-only. Exit code 1 when something is wrong, so that a cron line or a monitor can call it.
+ */
+import { newestBackup } from './lib/backups.ts'
+import { type Call, main } from './lib/cli.ts'
+import { liveColours } from './lib/colours.ts'
+import { pathIn, readEnv } from './lib/env.ts'
+import { Fail } from './lib/fail.ts'
+import { type Host, hostNames, serverOf } from './lib/host.ts'
+import { lines, sh } from './lib/sh.ts'
+import { daysLeft, get } from './lib/site.ts'
+import { shaOf, stackImages } from './lib/stack.ts'
+
+const help = `
+ops/status.ts: what is running, which release, how old the backups are
+
+Changes nothing. Ends with 1 when something needs a person: a service that is not
+healthy, no live colour, a certificate under 21 days, a backup over 26 hours old,
+a disk over 85 % full.
+
+  tsx ops/status.ts
+
+  --json          the report as one JSON document
+`
+
+const options = { json: { type: 'boolean' } } as const
+const wanted = [...hostNames, 'NEXT_PUBLIC_ROOT_DOMAIN', 'PUBLIC_IPV4', 'PUBLIC_CA'] as const
+const limits = { certificateDays: 21, backupHours: 26, diskPercent: 85 }
+
+interface Report {
+  server: string
+  live: { colour: string; sha: string } | null
+  services: Record<string, string>
+  certificate: { name: string; days: number } | null
+  backup: { label: string; hours: number } | null
+  diskPercent: number
+  problems: string[]
+}
+
+await main({ help, options }, async ({ flags, session }: Call<typeof options>) => {
+  const env = readEnv(flags.env, wanted)
+  const server = serverOf(flags.env, env, session)
+  const [[colour], images, services, backup, diskPercent] = await Promise.all([
+    liveColours(server),
+    stackImages(server),
+    servicesOf(server),
+    newestBackup(server),
+    server.read(sh`df -P / | awk 'END { sub("%", "", $5); print $5 }'`).then(Number),
+  ])
+  const site = {
+    name: env.NEXT_PUBLIC_ROOT_DOMAIN,
+    address: env.PUBLIC_IPV4,
+    ca: env.PUBLIC_CA && pathIn(flags.env, env.PUBLIC_CA),
+  }
+  const answer = await get(site, '/').catch(() => undefined)
+  const report: Report = {
+    server: server.name,
+    live: colour ? { colour, sha: shaOf(images, colour) } : null,
+    services,
+    certificate: answer
+      ? { name: answer.certificate.subjectaltname ?? '', days: daysLeft(answer.certificate) }
+      : null,
+    backup,
+    diskPercent,
+    problems: [],
+  }
+  report.problems = problemsOf(report)
+  session.result(flags.json ? JSON.stringify(report, null, 2) : text(report))
+  if (report.problems.length > 0) throw new Fail('failed', report.problems.join('\n'))
+})
+
+async function servicesOf(server: Host): Promise<Record<string, string>> {
+  const format = '{{.Label "com.docker.compose.service"}}\t{{.Status}}'
+  const rows = await server.read(
+    lines(
+      sh`docker ps -a --filter label=com.docker.compose.project=everyskill --filter label=com.docker.compose.oneoff=False --format ${format}`,
+    ),
+  )
+  return Object.fromEntries(
+    rows
+      .split('\n')
+      .filter((row) => row !== '')
+      .map((row) => row.split('\t') as [string, string]),
+  )
+}
+
+function problemsOf({ live, services, certificate, backup, diskPercent }: Report): string[] {
+  const wanted = ['caddy', 'postgres', ...(live ? [`web-${live.colour}`] : [])]
+  return [
+    ...(live ? [] : ['nothing is deployed: tsx ops/deploy.ts']),
+    ...wanted
+      .filter((name) => !services[name]?.includes('(healthy)'))
+      .map((name) => `${name} is ${services[name] ?? 'not there'}`),
+    ...(certificate ? [] : ['the site does not answer over valid HTTPS']),
+    ...(certificate && certificate.days < limits.certificateDays
+      ? [`the certificate ends in ${certificate.days} days: docker logs of caddy say why it is not renewed`]
+      : []),
+    ...(backup ? [] : ['there is no backup: tsx ops/backup.ts']),
+    ...(backup && backup.hours > limits.backupHours
+      ? [`the last backup is ${backup.hours.toFixed(1)} hours old: see cron's mail`]
+      : []),
+    ...(diskPercent > limits.diskPercent ? [`the disk is ${diskPercent} % full`] : []),
+  ]
+}
+
+function text(report: Report): string {
+  const rows = {
+    server: report.server,
+    live: report.live ? `${report.live.sha} (${report.live.colour})` : 'nothing',
+    ...report.services,
+    certificate: report.certificate ? `${report.certificate.days} days, ${report.certificate.name}` : 'none',
+    backup: report.backup ? `${report.backup.label}, ${report.backup.hours.toFixed(1)} hours old` : 'none',
+    disk: `${report.diskPercent} % full`,
+  }
+  return Object.entries(rows)
+    .map(([name, value]) => `${name.padEnd(12)} ${value}`)
+    .join('\n')
+}
