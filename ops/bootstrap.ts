@@ -12,6 +12,7 @@ import { type Call, main } from './lib/cli.ts'
 import { readEnv } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
 import { hostNames, serverOf } from './lib/host.ts'
+import { local } from './lib/local.ts'
 import { withLock } from './lib/lock.ts'
 import { nodePackage, nodeVersion } from './lib/node.ts'
 import { paths } from './lib/paths.ts'
@@ -115,7 +116,7 @@ ${`${part}/bin/node`} --version >/dev/null; rm -rf ${paths.node}; mv ${part} ${p
     const stage = mkdtempSync(join(tmpdir(), 'ops-stage-'))
     session.atEnd(() => rmSync(stage, { recursive: true, force: true }))
     const cpu = architecture === 'aarch64' ? 'arm64' : 'x64'
-    await $({ input: '' })`cp -r ${parts.map((part) => join(repository, part))} ${stage}`
+    await local`cp -r ${parts.map((part) => join(repository, part))} ${stage}`
     await $({
       input: '',
       cwd: stage,

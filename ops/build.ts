@@ -2,6 +2,7 @@
  * Builds the four images of a release (web, migrate, caddy, postgres) from the app's checkout and proves them.
  * It changes nothing but this machine's image store. Next: ops/deploy.ts.
  */
+import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { $ } from 'zx'
 import { checkout, problemsOf } from './lib/app.ts'
@@ -9,6 +10,7 @@ import { type Call, main } from './lib/cli.ts'
 import { pathIn, readEnv, secretsIn } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
 import { artefacts, basesLabelOf, imageOf, inspect, type Role, refuseStandIns, roles } from './lib/images.ts'
+import { local } from './lib/local.ts'
 import { danglingLinks, hasHetznerModule, leaksIn } from './lib/proof.ts'
 
 const help = `
@@ -67,6 +69,11 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
       NEXT_PUBLIC_ROOT_DOMAIN: env.NEXT_PUBLIC_ROOT_DOMAIN,
       NEXT_PUBLIC_APP_URL: env.NEXT_PUBLIC_APP_URL,
       DEPLOYMENT_ID: app.sha,
+      // A secret is not part of BuildKit's cache key: without this, a rotated key would leave the old one in the image.
+      NEXT_SERVER_ACTIONS_KEY_ID: createHash('sha256')
+        .update(env.NEXT_SERVER_ACTIONS_ENCRYPTION_KEY)
+        .digest('hex')
+        .slice(0, 12),
     },
     migrate: { NODE_IMAGE: env.NODE_IMAGE },
     caddy: { CADDY_BUILDER_IMAGE: env.CADDY_BUILDER_IMAGE, CADDY_IMAGE: env.CADDY_IMAGE },
@@ -113,27 +120,29 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
       ...['--tag', imageOf(role, app.sha), context ?? dir ?? '.'],
     ]
     if (session.dryRun) return session.wouldRun('operator', command.join(' '))
-    await $({ input: role === 'web' ? env.NEXT_SERVER_ACTIONS_ENCRYPTION_KEY : '' })`${command}`
+    // Through cat: BuildKit opens /dev/stdin anew, which works for a pipe and not for the socket that Node gives.
+    if (role === 'web') await $({ input: env.NEXT_SERVER_ACTIONS_ENCRYPTION_KEY })`cat | ${command}`
+    else await local`${command}`
   }
 
   async function proveClean(sha: string): Promise<void> {
-    const secrets = secretsIn(flags.env)
-    for (const role of roles) {
-      const leaks = await leaksIn(imageOf(role, sha), secrets)
-      const bad = leaks.filter((leak) => !(role === 'web' && isServerActionsKey(leak)))
-      if (bad.length > 0) {
-        const list = bad.map(({ secret, where }) => `  ${secret} in ${where}`).join('\n')
-        throw new Fail(
-          'unverified',
-          `${imageOf(role, sha)} holds secrets:\n${list}\nDelete the image, rotate them, and see docker/Dockerfile.dockerignore`,
-        )
-      }
-      if (role === 'web' && !leaks.some(isServerActionsKey)) {
-        throw new Fail(
-          'unverified',
-          `${imageOf(role, sha)}: NEXT_SERVER_ACTIONS_ENCRYPTION_KEY is not in .next/server, so the build did not use it`,
-        )
-      }
+    const leaks = await leaksIn(
+      roles.map((role) => imageOf(role, sha)),
+      secretsIn(flags.env),
+    )
+    const bad = leaks.filter((leak) => !isServerActionsKey(leak))
+    if (bad.length > 0) {
+      const list = bad.map(({ secret, where }) => `  ${secret} in ${where}`).join('\n')
+      throw new Fail(
+        'unverified',
+        `the images hold secrets:\n${list}\nDelete the images, rotate the secrets, and see docker/Dockerfile.dockerignore`,
+      )
+    }
+    if (leaks.length === 0) {
+      throw new Fail(
+        'unverified',
+        'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY is not in .next/server, so the build did not use it',
+      )
     }
   }
 })
@@ -161,10 +170,7 @@ function nodeMajor(image: string | undefined): number {
 }
 
 async function engine(): Promise<void> {
-  const engine = await $({
-    nothrow: true,
-    input: '',
-  })`docker version --format '{{.Server.Version}}' && docker buildx version`
+  const engine = await local`docker version --format '{{.Server.Version}}' && docker buildx version`.nothrow()
   if (!engine.ok)
     throw new Fail('failed', `no Docker engine with buildx answers here:\n${engine.stderr.trim()}`)
 }

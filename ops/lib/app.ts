@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { $ } from 'zx'
 import { Fail } from './fail.ts'
+import { local } from './local.ts'
 
 /** The app's checkout as the build needs it: where it is and which commit it stands at. */
 export interface App {
@@ -40,7 +40,7 @@ export function problemsOf(dir: string, nodeMajor: number): string[] {
  * @throws Fail `usage` when it is no git checkout, or not a clean one
  */
 export async function checkout(dir: string, dirty: boolean): Promise<App> {
-  const git = (...args: string[]) => $({ nothrow: true, input: '' })`git -C ${dir} ${args}`
+  const git = (...args: string[]) => local`git -C ${dir} ${args}`.nothrow()
   const head = await git('rev-parse', 'HEAD')
   if (!head.ok)
     throw new Fail('usage', `${dir} is not a git checkout with a commit: a release is named after its commit`)

@@ -1,6 +1,8 @@
 import { hostname, userInfo } from 'node:os'
+import { dirname } from 'node:path'
 import type { Host } from './host.ts'
 import { paths } from './paths.ts'
+import { redact } from './redact.ts'
 import { sh } from './sh.ts'
 
 export interface AuditEntry {
@@ -22,16 +24,17 @@ export function operator(): string {
 /**
  * Appends one line to the server's audit log. Each line carries its sequence number and the SHA-256 of the line before,
  * so that a line that was edited, removed or reordered is found. Written under a lock of its own: cron writes here too.
+ * @param log path of the log on the host
  */
-export async function audit(host: Host, entry: AuditEntry): Promise<void> {
-  const rest = JSON.stringify({ at: new Date().toISOString(), who: operator(), ...entry }).slice(1)
+export async function audit(host: Host, entry: AuditEntry, log: string = paths.audit): Promise<void> {
+  const rest = redact(JSON.stringify({ at: new Date().toISOString(), who: operator(), ...entry }).slice(1))
   await host.run(
-    sh`umask 077; mkdir -p ${paths.root}; exec 9>>${`${paths.audit}.lock`}; flock -w 30 9
-touch ${paths.audit}
-seq=$(( $(wc -l < ${paths.audit}) + 1 ))
-prev=$(tail -n 1 ${paths.audit} | sha256sum | cut -d ' ' -f 1)
+    sh`umask 077; mkdir -p ${dirname(log)}; exec 9>>${`${log}.lock`}; flock -w 30 9
+touch ${log}
+seq=$(( $(wc -l < ${log}) + 1 ))
+prev=$(tail -n 1 ${log} | sha256sum | cut -d ' ' -f 1)
 rest=$(cat)
-printf '{"seq":%d,"prev":"%s",%s\n' "$seq" "$prev" "$rest" >> ${paths.audit}`,
+printf '{"seq":%d,"prev":"%s",%s\n' "$seq" "$prev" "$rest" >> ${log}`,
     { input: rest },
   )
 }

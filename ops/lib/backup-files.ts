@@ -43,7 +43,10 @@ export function recipients(env: Pick<BackupEnv, 'BACKUP_GPG_RECIPIENTS'>): strin
 export function backupFiles(envFile: string, env: BackupEnv): ServerFile[] {
   const { BACKUP_GPG_RECIPIENTS: keys, BACKUP_GPG_PASSPHRASE: passphrase } = env
   if (!keys && !passphrase) {
-    throw new Fail('usage', `${envFile}:\n  BACKUP_GPG_RECIPIENTS is missing: paths of OpenPGP public key files`)
+    throw new Fail(
+      'usage',
+      `${envFile}:\n  BACKUP_GPG_RECIPIENTS is missing: paths of OpenPGP public key files`,
+    )
   }
   const file = (path: string, content: string) => ({ path, content, owner: uids.root, mode: '0400' })
   const opened = (name: Name, path: string) => readText(envFile, name, path)
@@ -80,7 +83,10 @@ function publicKey(envFile: string, path: string): string {
   const text = readText(envFile, 'BACKUP_GPG_RECIPIENTS', path)
   if (text.includes('BEGIN PGP PUBLIC KEY BLOCK') && !text.includes('PRIVATE KEY')) return text
   const export_ = 'gpg --armor --export KEY'
-  throw new Fail('usage', `${envFile}:\n  BACKUP_GPG_RECIPIENTS: ${path} is not an armored public key: ${export_}`)
+  throw new Fail(
+    'usage',
+    `${envFile}:\n  BACKUP_GPG_RECIPIENTS: ${path} is not an armored public key: ${export_}`,
+  )
 }
 
 function readText(envFile: string, name: Name, path: string): string {

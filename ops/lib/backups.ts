@@ -1,107 +1,76 @@
-import * as v from 'valibot'
-import { Fail } from './fail.ts'
+export { backupFiles, backupNames } from './backup-files.ts'
 
-/** What a backup consists of. The manifest is written last, so a folder without one is no backup. */
-export const cipherFiles = ['database.dump.gpg', 'globals.sql.gpg'] as const
-export type CipherFile = (typeof cipherFiles)[number]
+import { operator } from './audit.ts'
+import { exclusive } from './exclusive.ts'
+import type { Host } from './host.ts'
+import { dateOf, isLabel, type Manifest, parseManifest } from './manifest.ts'
+import { paths } from './paths.ts'
+import { lines, sh } from './sh.ts'
 
-const label = /^\d{8}T\d{6}Z$/
-const file = v.object({ bytes: v.number(), sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) })
+/** What has been shown about a backup: that the box holds it unaltered, that it opens, that it restores. */
+export const proofs = ['shipped', 'verified', 'decrypted', 'restored'] as const
+export type Proof = (typeof proofs)[number]
 
-const manifestSchema = v.object({
-  format: v.literal(1),
-  label: v.pipe(v.string(), v.regex(label)),
-  kind: v.picklist(['hourly', 'full']),
-  createdAt: v.string(),
-  database: v.string(),
-  files: v.object({ 'database.dump.gpg': file, 'globals.sql.gpg': file }),
-  /** Rows of each table, counted in the dump itself. */
-  rows: v.record(v.string(), v.number()),
-  postgres: v.string(),
-  pgvector: v.nullable(v.string()),
-  /** The release that was live, and the commit of this repository that made the backup; null when unknown. */
-  release: v.nullable(v.string()),
-  tool: v.nullable(v.string()),
-  /** Fingerprints of the keys that open it; empty when a passphrase does. */
-  recipients: v.array(v.string()),
-})
-
-export type Manifest = v.InferOutput<typeof manifestSchema>
-export type Rows = Record<string, number>
-
-/** A backup's name: the second it began, in UTC. Names sort by age. */
-export function labelAt(date: Date): string {
-  return date.toISOString().replace(/[-:]|\.\d+/g, '')
+/** One backup on the server. */
+export interface Kept {
+  label: string
+  /** Undefined when it is damaged. */
+  manifest: Manifest | undefined
+  /** When each thing was last shown, in ISO time. */
+  proven: Partial<Record<Proof, string>>
 }
 
-/** Whether a folder's name is that of a finished backup. `.part` never is. */
-export function isLabel(name: string): boolean {
-  return label.test(name)
+/** The backups on the server, the oldest first. */
+export async function shelf(host: Host): Promise<Kept[]> {
+  const text = await host.read(sh`cd ${paths.dumps} 2> /dev/null || exit 0
+for dir in *Z; do
+  [ -f "$dir/manifest.json" ] || continue
+  printf "%s\\t%s\\t%s\\n" "$dir" "$(tr -d "\\n" < "$dir/manifest.json")" "$(cat "$dir/proofs" 2> /dev/null | tr "\\n" ";" || true)"
+done`)
+  const rows = text.split('\n').map((line) => line.split('\t') as [string, string, string])
+  return rows.filter(([label]) => isLabel(label)).map(([label, manifest, log]) => kept(label, manifest, log))
 }
 
-/** The moment that a name stands for. */
-export function dateOf(name: string): Date {
-  return new Date(name.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'))
-}
-
-/**
- * The backups whose time is over: older than so many days, and never one of the newest.
- * @param keep how many of the newest stay whatever their age
- */
-export function expired(labels: readonly string[], now: Date, days: number, keep: number): string[] {
-  const oldest = labelAt(new Date(now.getTime() - days * 86_400_000))
-  const byAge = [...labels].sort()
-  return byAge.slice(0, Math.max(0, byAge.length - keep)).filter((name) => name < oldest)
-}
-
-/**
- * Reads a manifest.
- * @param where for the message: on which machine it lies
- * @throws Fail `unverified` when it is not one, or is another backup's
- */
-export function parseManifest(text: string, name: string, where: string): Manifest {
-  const result = v.safeParse(manifestSchema, json(text))
-  if (result.success && result.output.label === name) return result.output
-  const why = result.success ? `it says ${result.output.label}` : v.summarize(result.issues)
-  throw new Fail('unverified', `manifest.json of ${name} on the ${where} is damaged: ${why}`)
-}
-
-function json(text: string): unknown {
+function kept(label: string, text: string, log: string): Kept {
+  const proven: Kept['proven'] = {}
+  for (const line of log.split(';')) {
+    const [at, what] = line.split(' ')
+    if (at && (proofs as readonly string[]).includes(what ?? '')) proven[what as Proof] = at
+  }
   try {
-    return JSON.parse(text)
+    return { label, manifest: parseManifest(text, label, 'server'), proven }
   } catch {
-    return undefined
+    return { label, manifest: undefined, proven }
   }
 }
 
-/** One line for each table whose rows are not those of the dump, in both directions. */
-export function differences(dumped: Rows, found: Rows): string[] {
-  const tables = [...new Set([...Object.keys(dumped), ...Object.keys(found)])].sort()
-  return tables
-    .filter((table) => dumped[table] !== found[table])
-    .map((table) => `${table}: ${dumped[table] ?? 'no table'} in the dump, ${found[table] ?? 'no table'} now`)
+/** Writes down beside a backup what was shown about it; nothing when the server holds it no more. */
+export async function prove(host: Host, label: string, what: Proof): Promise<void> {
+  const line = `${new Date().toISOString()} ${what} ${operator().replace(/[\s;]/g, '_')}`
+  const folder = `${paths.dumps}/${label}`
+  await host.run(sh`[ ! -d ${folder} ] || printf "%s\\n" ${line} >> ${`${folder}/proofs`}`)
 }
 
-/** Rows of all tables together. */
-export function total(rows: Rows): number {
-  return Object.values(rows).reduce((sum, count) => sum + count, 0)
-}
-
-/** `table<TAB>count` lines as a record. */
-export function parseRows(lines: readonly string[]): Rows {
-  return Object.fromEntries(
-    lines.map((line) => {
-      const tab = line.lastIndexOf('\t')
-      return [line.slice(0, tab), Number(line.slice(tab + 1))]
-    }),
+/** Removes backups from the server: first out of the list by renaming, so that half of one never counts. */
+export async function removeFromShelf(host: Host, labels: readonly string[]): Promise<void> {
+  if (labels.length === 0) return
+  await host.run(
+    exclusive(
+      lines(
+        sh`cd ${paths.dumps}`,
+        sh`for name in ${labels}; do mv -T "$name" "$name.part"; rm -rf -- "$name.part"; done`,
+      ),
+    ),
+    { timeout: 600 },
   )
 }
 
-/** Columns side by side, the first row as the head. */
-export function columns(rows: readonly (readonly string[])[]): string {
-  const widths = rows.reduce<number[]>(
-    (all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, cell.length)),
-    [],
-  )
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd()).join('\n')
+/**
+ * The newest backup that the Storage Box holds unaltered, for `status`; null: there is none.
+ * It asks only the server: each run of `backup` writes there what it has shown.
+ */
+export async function newestBackup(host: Host): Promise<{ label: string; hours: number } | null> {
+  const good = (await shelf(host)).filter((one) => one.manifest && one.proven.shipped).at(-1)
+  if (!good) return null
+  return { label: good.label, hours: (Date.now() - dateOf(good.label).getTime()) / 3_600_000 }
 }

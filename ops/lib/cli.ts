@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import { $, ProcessOutput } from 'zx'
 import { Fail } from './fail.ts'
@@ -8,10 +9,21 @@ import { Session } from './session.ts'
 Object.assign($, {
   verbose: false,
   quiet: true,
-  prefix: 'set -euo pipefail;',
+  // Closed: zx would leave it open, and takes '' for that too (8.8.5, processInput).
+  input: Buffer.alloc(0),
   shell: '/bin/bash',
+  prefix: 'set -euo pipefail;',
+  postfix: '',
+  cwd: undefined,
+  detached: false,
+  preferLocal: false,
+  timeout: undefined,
   timeoutSignal: 'SIGTERM',
+  killSignal: 'SIGTERM',
 })
+
+/** How long a script that was stopped in the middle may take to tidy up, milliseconds. */
+const tidyUp = 20_000
 
 const common = {
   help: { type: 'boolean', short: 'h' },
@@ -69,16 +81,20 @@ export async function main<O extends Options>(
     dryRun: flags['dry-run'] ?? false,
     quiet: flags.quiet ?? process.env.OPS_QUIET === '1',
   })
-  onSignals(session)
-  try {
-    await body({ flags, words: positionals, session })
-  } catch (error) {
-    session.release()
-    process.exitCode = report(error)
-  } finally {
-    await session.end()
+  const stopped = stop()
+  const work = body({ flags, words: positionals, session }).then(
+    () => ({}),
+    (error: unknown) => ({ error }),
+  )
+  const end: End = await Promise.race([work, stopped])
+  const code = 'error' in end ? told(session, end.error) : 0
+  if (end.early) {
+    session.interrupt(new Fail('failed', 'interrupted'))
+    await Promise.race([work, sleep(tidyUp)])
   }
-  process.exit()
+  await session.end()
+  if (code !== 0) session.release()
+  process.exit(code)
 }
 
 function parseFlags<O extends Options>(program: Program<O>): Parsed<O> {
@@ -89,25 +105,53 @@ function parseFlags<O extends Options>(program: Program<O>): Parsed<O> {
       strict: true,
     }) as unknown as Parsed<O>
   } catch (error) {
-    process.stderr.write(`${(error as Error).message.split('. To ')[0]}. See --help\n`)
+    const [message] = (error as Error).message.split(/\. To |\.?\n/)
+    process.stderr.write(`${message}. See --help\n`)
     process.exit(2)
   }
 }
 
-/** Children share our process group, so Ctrl-C reaches them; a TERM to us alone is handed on by ending our connections. */
-function onSignals(session: Session): void {
-  for (const [signal, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-    ['SIGHUP', 129],
-  ] as const) {
-    process.once(signal, async () => {
-      session.say(`interrupted by ${signal}`)
-      session.release()
-      await session.end()
-      process.exit(code)
-    })
+/** How a script ended: with an error or without, and whether its body is still at work. */
+interface End {
+  error?: unknown
+  early?: boolean
+}
+
+class Interrupted extends Error {
+  readonly exitCode: number
+
+  constructor(signal: string, exitCode: number) {
+    super(`interrupted by ${signal}`)
+    this.exitCode = exitCode
   }
+}
+
+/**
+ * Who read what we write went away: `| head`, a closed terminal, a command that ended before it read its stdin.
+ * None of that may end a deploy in the middle; a command's exit code tells what became of it.
+ */
+const readerGone: unknown[] = ['EPIPE', 'EIO']
+
+/** What ends a script before its body does: a signal, an error that nobody awaits, or nothing left to wait for. */
+function stop(): Promise<End> {
+  return new Promise((done) => {
+    const early = (error: unknown) => done({ error, early: true })
+    process.once('SIGINT', (signal) => early(new Interrupted(signal, 130)))
+    process.once('SIGTERM', (signal) => early(new Interrupted(signal, 143)))
+    process.once('SIGHUP', (signal) => early(new Interrupted(signal, 129)))
+    process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
+      if (!readerGone.includes(error.code)) early(error)
+    })
+    process.on('unhandledRejection', early)
+    process.once('beforeExit', () =>
+      done({ error: new Fail('failed', 'the script waits for something that never comes') }),
+    )
+  })
+}
+
+function told(session: Session, error: unknown): number {
+  session.release()
+  return report(error)
 }
 
 function report(error: unknown): number {
@@ -115,9 +159,14 @@ function report(error: unknown): number {
     process.stderr.write(`error: ${redact(error.message)}\n`)
     return error.exitCode
   }
+  if (error instanceof Interrupted) {
+    process.stderr.write(`${error.message}\n`)
+    return error.exitCode
+  }
   if (error instanceof ProcessOutput) {
     const tail = (error.stderr || error.stdout).trim().split('\n').slice(-20).join('\n')
-    process.stderr.write(`error: a command ended with ${error.exitCode ?? error.signal}\n${redact(tail)}\n`)
+    const message = `a command ended with ${error.exitCode ?? error.signal}\n${redact(tail)}`
+    process.stderr.write(`error: ${message.trim()}\n`)
     return 1
   }
   process.stderr.write(

@@ -1,9 +1,9 @@
 import { recipients, serverBackup } from './backup-files.ts'
-import { type Manifest, parseRows } from './backups.ts'
 import { runningId } from './compose.ts'
 import type { Picked } from './env.ts'
 import { codes, exclusive } from './exclusive.ts'
 import { Fail } from './fail.ts'
+import { type Manifest, parseRows } from './manifest.ts'
 import { paths } from './paths.ts'
 import { lines, type Script, sh } from './sh.ts'
 
@@ -37,7 +37,18 @@ function encrypt(env: Picked<'BACKUP_GPG_RECIPIENTS'>): string[] {
     keys.length > 0
       ? ['--encrypt', '--trust-model', 'always', ...keys.flatMap((key) => ['--recipient-file', key])]
       : ['--symmetric', '--pinentry-mode', 'loopback', '--passphrase-file', serverBackup.passphrase]
-  return ['gpg', '--batch', '--no-tty', '--quiet', '--no-options', '-z', '0', '--cipher-algo', 'AES256', ...to]
+  return [
+    'gpg',
+    '--batch',
+    '--no-tty',
+    '--quiet',
+    '--no-options',
+    '-z',
+    '0',
+    '--cipher-algo',
+    'AES256',
+    ...to,
+  ]
 }
 
 /**
@@ -68,18 +79,19 @@ docker exec -u postgres -e ${`PGAPPNAME=${application}`} "$postgres" pg_dump -Fc
 wait "$reader" || { echo "pg_restore could not read the dump to its end" >&2; exit ${codes.unverified}; }
 reader=
 docker exec -u postgres "$postgres" pg_dumpall --globals-only | ${gpg} > "$part/globals.sql.gpg"`
-  const facts = sh`sed "s/^/rows\t/" "$work/rows"
+  const facts = sh`sed "s/^/rows\\t/" "$work/rows"
 for file in database.dump.gpg globals.sql.gpg; do
-  printf "file\t%s\t%s\t%s\n" "$file" "$(stat -c %s "$part/$file")" "$(sha256sum < "$part/$file" | cut -d " " -f 1)"
+  printf "file\\t%s\\t%s\\t%s\\n" "$file" "$(stat -c %s "$part/$file")" "$(sha256sum < "$part/$file" | cut -d " " -f 1)"
 done
-printf "postgres\t%s\n" "$(ask "show server_version")"
-printf "pgvector\t%s\n" "$(ask "select extversion from pg_extension where extname = 'vector'")"
-printf "release\t%s\n" "$(cat ${`${paths.releases}/current`} 2> /dev/null || true)"`
+printf "postgres\\t%s\\n" "$(ask "show server_version")"
+printf "pgvector\\t%s\\n" "$(ask "select extversion from pg_extension where extname = 'vector'")"
+release=$(cat ${`${paths.releases}/current`} 2> /dev/null || true)
+printf "release\\t%s\\n" "$release"`
   return exclusive(lines(findPostgres, begin, ask, dump, facts, ...keys.map(fingerprint)))
 }
 
 function fingerprint(key: string): Script {
-  return sh`gpg --batch --no-options --with-colons --show-keys ${key} 8>&- 2> /dev/null | awk -F : '$1 == "fpr" { print "key\t" $10; exit }'`
+  return sh`gpg --batch --no-options --with-colons --show-keys ${key} 8>&- 2> /dev/null | awk -F : '$1 == "fpr" { print "key\\t" $10; exit }'`
 }
 
 /** The manifest of what `dumpScript` made, from the facts that it printed. */

@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { parse } from 'dotenv'
 import * as v from 'valibot'
@@ -21,7 +22,12 @@ export function readEnv<K extends Name>(file: string, wanted: readonly K[]): Pic
   for (const [name, value] of Object.entries(values)) if (isSecret(name)) keepSecret(name, value)
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ''))
   const result = v.safeParse(v.pick(schema, wanted as never), given)
-  const problems = [...badLines(text), ...unknownNames(values), ...(result.issues ?? []).map(describe)]
+  const problems = [
+    ...badLines(text),
+    ...unknownNames(values),
+    ...derivedNames(given),
+    ...(result.issues ?? []).map(describe),
+  ]
   if (problems.length > 0) throw new Fail('usage', `${file}:\n${problems.map((p) => `  ${p}`).join('\n')}`)
   return result.output as Picked<K>
 }
@@ -35,9 +41,9 @@ export function secretsIn(file: string): Record<string, string> {
   return Object.fromEntries(secrets)
 }
 
-/** The absolute form of a path that stands in a `.env` file. */
+/** The absolute form of a path that stands in a `.env` file; `~/` is the operator's home. */
 export function pathIn(envFile: string, path: string): string {
-  return resolve(dirname(resolve(envFile)), path)
+  return resolve(dirname(resolve(envFile)), path.replace(/^~(?=\/)/, homedir()))
 }
 
 function readText(file: string): string {
@@ -52,14 +58,27 @@ function readText(file: string): string {
   }
   if (mode & 0o077)
     throw new Fail('usage', `${file} can be read by others and holds secrets. Run: chmod 600 ${file}`)
-  return readFileSync(file, 'utf8')
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new Fail('usage', `${file} cannot be read: ${(error as NodeJS.ErrnoException).code}`)
+  }
 }
 
-/** dotenv skips a line that it cannot read in silence, so they are looked for here. */
+/** dotenv skips a line that it cannot read, cuts a value at #, and lets the last of two lines win, all in silence. */
 function badLines(text: string): string[] {
-  return text.split('\n').flatMap((line, i) => {
-    if (/^\s*(#.*)?$/.test(line) || /^\s*[A-Za-z_]\w*=/.test(line)) return []
-    return [`line ${i + 1} is not NAME=value; comment it out with # or mend it`]
+  const seen = new Map<string, number>()
+  return text.split(/\r?\n/).flatMap((line, i) => {
+    if (/^\s*(#.*)?$/.test(line)) return []
+    const [, name, value] = /^\s*([A-Za-z_]\w*)=\s*(.*)$/.exec(line) ?? []
+    if (name === undefined || value === undefined)
+      return [`line ${i + 1} is not NAME=value; comment it out with # or mend it`]
+    const before = seen.get(name)
+    seen.set(name, i + 1)
+    if (before) return [`${name} stands on line ${before} and again on line ${i + 1}; keep one of them`]
+    if (/^[^'"`\s#][^\s#]*#/.test(value))
+      return [`${name} is cut off: # starts a comment; put the value in single quotes`]
+    return []
   })
 }
 
@@ -69,13 +88,25 @@ function unknownNames(values: Record<string, string>): string[] {
     .map((name) => `${name} is not a name this repository knows; .env.example lists them all`)
 }
 
-function describe(issue: v.BaseIssue<unknown>): string {
-  const name = String(issue.path?.[0]?.key)
-  const missing = issue.received === 'undefined'
-  return `${name} ${missing ? 'is missing' : 'is malformed'}: ${issue.expected && missing ? hintOf(name) : issue.message}`
+/** Names that are documented but never set: a script derives their values. */
+function derivedNames(given: Record<string, string>): string[] {
+  return names
+    .filter((name) => name in given && unwrap(name).type === 'never')
+    .map((name) => `${name} must not be set: ${hintOf(name)}`)
 }
 
-function hintOf(name: string): string {
-  const entry = schema.entries[name as Name] as v.GenericSchema
-  return v.getDescription(entry) ?? 'see .env.example'
+function describe(issue: v.BaseIssue<unknown>): string {
+  const name = String(issue.path?.[0]?.key) as Name
+  if (issue.received === 'undefined') return `${name} is missing: ${hintOf(name)}`
+  return `${name} is malformed: expected ${hintOf(name)}`
+}
+
+/** What a good value looks like, in the schema's own words. */
+export function hintOf(name: Name): string {
+  return v.getDescription(unwrap(name)) ?? 'see .env.example'
+}
+
+function unwrap(name: Name): v.GenericSchema {
+  const entry: v.GenericSchema = schema.entries[name]
+  return 'wrapped' in entry ? (entry.wrapped as v.GenericSchema) : entry
 }

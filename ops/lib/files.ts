@@ -153,10 +153,10 @@ export function composeEnv(env: FileEnv, images: StackImages): ServerFile {
   return { path: `${paths.env}/compose.env`, content: content.join(''), owner: uids.root, mode: '0400' }
 }
 
-/** A file for Compose's `env_file`: single quotes keep every character as it is; the schema allows none inside a value. */
+/** A file for Compose's `env_file` in raw format: every character of a value is just that. */
 function envText(values: Record<string, string | undefined>): string {
   const given = Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  return given.map(([name, value]) => `${name}='${value}'\n`).join('')
+  return given.map(([name, value]) => `${name}=${value}\n`).join('')
 }
 
 function readPem(envFile: string, path: string): string {

@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { $ } from 'zx'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { $, type ProcessPromise } from 'zx'
 import { type Picked, pathIn } from './env.ts'
 import { Fail } from './fail.ts'
 import type { Session } from './session.ts'
 import { type Script, sh } from './sh.ts'
+
+/** An empty stdin that ends. zx takes an empty string for none and leaves stdin open (zx 8.8.5, processInput). */
+const nothing = Buffer.alloc(0)
 
 export interface RunOptions {
   /** What the command reads on stdin: data and secrets travel here, never in argv. Default: nothing. */
@@ -59,12 +61,7 @@ export class Host {
 
   /** Runs a script that changes nothing; a dry run runs it too. Returns stdout without the last newline. */
   async read(script: Script, options: RunOptions = {}): Promise<string> {
-    const answer = await this.probe(script, options)
-    if (answer.code === 124)
-      throw new Fail('timedOut', `${this.name}: no end within ${options.timeout ?? 120} s: ${first(script)}`)
-    if (answer.code !== 0)
-      throw new Fail('failed', `${this.name}: ${first(script)} ended with ${answer.code}${tail(answer)}`)
-    return answer.stdout.replace(/\n$/, '')
+    return this.#good(script, await this.probe(script, options))
   }
 
   /** Runs a script that changes something; a dry run prints it instead and answers with nothing. */
@@ -77,13 +74,18 @@ export class Host {
   /** Runs a read-only script and answers with its exit code instead of throwing. Only a lost connection throws. */
   async probe(script: Script, options: RunOptions = {}): Promise<Answer> {
     const timeout = options.timeout ?? 120
-    const local = timeout > 0 ? { timeout: (timeout + 30) * 1000 } : {}
-    const output = await $({
-      input: options.input ?? '',
-      nothrow: true,
-      quiet: true,
-      ...local,
-    })`${this.argv(script, timeout)}`
+    return this.#command(
+      script,
+      timeout,
+      () => $({ input: options.input || nothing })`${this.argv(script, timeout)}`,
+    )
+  }
+
+  async #command(script: Script, timeout: number, start: () => ProcessPromise): Promise<Answer> {
+    const output = await this.#session.command(() => {
+      const process = start().nothrow().quiet()
+      return timeout > 0 ? process.timeout((timeout + 30) * 1000) : process
+    })
     if (output.exitCode === null) throw new Fail('timedOut', `${this.name}: ${first(script)} did not end`)
     if (output.exitCode === 255 && !this.isLocal)
       throw new Fail('noConnection', noConnection(this.name, output.stderr))
@@ -96,18 +98,29 @@ export class Host {
    */
   async feed(source: readonly string[], script: Script, timeout = 3600): Promise<void> {
     if (this.#session.dryRun) return this.#session.wouldRun(this.name, `${source.join(' ')} | ${script.text}`)
-    await $({ input: '', quiet: true })`${source} | ${this.argv(script, timeout)}`
+    const pipe = () => $({ input: nothing })`${source} | ${this.argv(script, timeout)}`
+    this.#good(script, await this.#command(script, timeout, pipe))
+  }
+
+  #good(script: Script, answer: Answer): string {
+    if (answer.code === 124)
+      throw new Fail('timedOut', `${this.name}: no end in the time it has: ${first(script)}`)
+    if (answer.code !== 0)
+      throw new Fail('failed', `${this.name}: ${first(script)} ended with ${answer.code}${tail(answer)}`)
+    return answer.stdout.replace(/\n$/, '')
   }
 
   /**
-   * Writes a file whole or not at all: beside its place first, then renamed over it.
+   * Writes a file whole or not at all: beside its place first, then renamed over it. A connection that breaks off
+   * looks like the end of the file over there, so the bytes are counted.
    * @param owner uid of the reader; root when left out
    */
   async put(path: string, content: string | Buffer, { mode = '0400', owner = 0 } = {}): Promise<void> {
     const part = `${path}.part`
     await this.run(
       sh`umask 077; mkdir -p ${dirname(path)}
-cat > ${part}; chown ${owner}:${owner} ${part}; chmod ${mode} ${part}; mv -f ${part} ${path}`,
+cat > ${part}; bytes=$(wc -c < ${part}); test "$bytes" -eq ${Buffer.byteLength(content)}
+chown ${`${owner}:${owner}`} ${part}; chmod ${mode} ${part}; mv -f ${part} ${path}`,
       { input: content },
     )
   }
@@ -115,7 +128,7 @@ cat > ${part}; chown ${owner}:${owner} ${part}; chmod ${mode} ${part}; mv -f ${p
 
 /**
  * The server of a `.env`: this machine when SERVER_HOST is `local`, else an ssh connection that is opened once and shared.
- * @throws Fail `usage` when the server's host key is not pinned
+ * @throws Fail `usage` when the server's host key is not pinned, or a file that the `.env` names is not there
  */
 export function serverOf(envFile: string, env: Picked<(typeof hostNames)[number]>, session: Session): Host {
   if (env.SERVER_HOST === 'local') return new Host('local', [], session)
@@ -125,14 +138,16 @@ export function serverOf(envFile: string, env: Picked<(typeof hostNames)[number]
       `${envFile}:\n  SERVER_KNOWN_HOSTS is missing: path of a known_hosts file with the server's key`,
     )
   }
-  const sockets = mkdtempSync(join(tmpdir(), 'ops-'))
+  const knownHosts = existing(envFile, 'SERVER_KNOWN_HOSTS', env.SERVER_KNOWN_HOSTS)
   const key = env.SERVER_SSH_KEY
-    ? ['-i', pathIn(envFile, env.SERVER_SSH_KEY), '-o', 'IdentitiesOnly=yes']
+    ? ['-i', existing(envFile, 'SERVER_SSH_KEY', env.SERVER_SSH_KEY), '-o', 'IdentitiesOnly=yes']
     : []
+  // The path of a socket has 104 bytes at most, so TMPDIR may be too long.
+  const sockets = mkdtempSync('/tmp/ops-')
   const options = {
     BatchMode: 'yes',
     StrictHostKeyChecking: 'yes',
-    UserKnownHostsFile: pathIn(envFile, env.SERVER_KNOWN_HOSTS),
+    UserKnownHostsFile: knownHosts,
     GlobalKnownHostsFile: '/dev/null',
     ConnectTimeout: '10',
     ServerAliveInterval: '15',
@@ -145,10 +160,16 @@ export function serverOf(envFile: string, env: Picked<(typeof hostNames)[number]
   const flags = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])
   const ssh = ['ssh', '-p', env.SERVER_SSH_PORT, ...key, ...flags, `${env.SERVER_USER}@${env.SERVER_HOST}`]
   session.atEnd(async () => {
-    await $({ nothrow: true, input: '', timeout: 5000 })`${ssh} -O exit`
+    await $({ nothrow: true, quiet: true, input: nothing, timeout: 5000 })`${ssh} -O exit`
     rmSync(sockets, { recursive: true, force: true })
   })
   return new Host(env.SERVER_HOST, ssh, session)
+}
+
+function existing(envFile: string, name: string, path: string): string {
+  const file = pathIn(envFile, path)
+  if (!existsSync(file)) throw new Fail('usage', `${envFile}:\n  ${name} names ${file}, which does not exist`)
+  return file
 }
 
 /** What ssh's 255 means, and the mend. The wording of the causes is OpenSSH's own. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { $ } from 'zx'
 import { Fail } from './fail.ts'
+import { local } from './local.ts'
 
 /** The four images of a release; all carry the app's git SHA as their tag. */
 export const roles = ['web', 'migrate', 'caddy', 'postgres'] as const
@@ -53,15 +53,14 @@ export async function basesLabelOf(role: Role, given: Record<string, string | un
 
 async function digestOf(base: string): Promise<string> {
   const format = '{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}'
-  const found = await $({
-    input: '',
-  })`docker image inspect ${base} >/dev/null 2>&1 || docker pull -q ${base} >/dev/null; docker image inspect --format ${format} ${base}`
+  const found =
+    await local`docker image inspect ${base} >/dev/null 2>&1 || docker pull -q ${base} >/dev/null; docker image inspect --format ${format} ${base}`
   return `${base}@${found.stdout.trim().replace(/^.*@/, '')}`
 }
 
 /** @throws Fail `failed` naming the images that this machine does not have */
 export async function inspect(names: string[]): Promise<Image[]> {
-  const found = await $({ nothrow: true, input: '' })`docker image inspect ${names}`
+  const found = await local`docker image inspect ${names}`.nothrow()
   if (!found.ok) throw new Fail('failed', `${found.stderr.trim()}\nBuild them first: tsx ops/build.ts`)
   const images = JSON.parse(found.stdout) as {
     Id: string

@@ -1,12 +1,10 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
 import type { Session } from './session.ts'
 import { sh } from './sh.ts'
-
-/** The holder says that it lives this often; silent for four times as long, the server lets the lock go. */
-const heartbeatSeconds = 15
 
 export interface Claim {
   /** The lock's name: `deploy`, or `backup`. */
@@ -18,6 +16,8 @@ export interface Claim {
 /**
  * Holds a lock on the host while the work runs. It is an flock of a process on the host that lives from our connection:
  * when this process dies, however it dies, the lock is free at once; when the network vanishes, after a minute.
+ * When the lock is lost while the work runs, the session is interrupted.
+ * @param beat the holder says that it lives every so many seconds; silent for four times as long, the server lets the lock go
  * @throws Fail `locked` naming who holds it, since when, for what
  */
 export async function withLock<T>(
@@ -25,26 +25,33 @@ export async function withLock<T>(
   session: Session,
   claim: Claim,
   work: () => Promise<T>,
+  beat = 15,
 ): Promise<T> {
   if (session.dryRun) return work()
-  const release = await acquire(host, claim)
+  const release = await acquire(host, session, claim, beat)
   try {
     return await work()
   } finally {
-    release()
+    await release()
   }
 }
 
-async function acquire(host: Host, { name, who, what }: Claim): Promise<() => void> {
+async function acquire(
+  host: Host,
+  session: Session,
+  { name, who, what }: Claim,
+  beat: number,
+): Promise<() => Promise<void>> {
   const file = `/run/lock/everyskill-${name}.lock`
   const holder = `${who}, since ${new Date().toISOString()}, for: ${what}`
   const script = sh`exec 9>>${file}
 if ! flock -n 9; then cat ${`${file}.holder`} 2>/dev/null || true; exit 4; fi
 printf '%s\n' ${holder} > ${`${file}.holder`}
 echo held
-while read -r -t ${heartbeatSeconds * 4} _; do :; done`
+while read -r -t ${beat * 4} _; do :; done`
   const [program = 'bash', ...args] = host.argv(script, 0)
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  // Detached: Ctrl-C must not free the lock while the script tidies up.
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
   child.stdin.on('error', () => {})
   const said: string[] = []
   child.stderr.on('data', (data) => said.push(String(data)))
@@ -56,10 +63,15 @@ while read -r -t ${heartbeatSeconds * 4} _; do :; done`
     child.once('close', (code) => fail(notHeld(code, name, said.join(''), host)))
   })
   await held
-  const beat = setInterval(() => child.stdin.write('\n'), heartbeatSeconds * 1000)
-  return () => {
-    clearInterval(beat)
+  const lost = () => session.interrupt(new Fail('noConnection', `the ${name} lock on ${host.name} was lost`))
+  const closed = new Promise<void>((done) => child.once('close', () => done()))
+  child.once('close', lost)
+  const timer = setInterval(() => child.stdin.write('\n'), beat * 1000)
+  return async () => {
+    clearInterval(timer)
+    child.off('close', lost)
     child.stdin.end()
+    await Promise.race([closed, sleep(5000, undefined, { ref: false })])
   }
 }
 

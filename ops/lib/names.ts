@@ -4,6 +4,7 @@ import * as v from 'valibot'
 /** Where a value may rest. `operator` never leaves the operator's machine; `server` is readable by root there; `build` goes into images. */
 export type Place = 'operator' | 'build' | 'server' | 'web' | 'caddy' | 'postgres'
 
+const email = /[^\s,@'"\\$`#]+@[^\s,@'"\\$`#]+/.source
 const text = (hint: string, pattern: RegExp) =>
   v.pipe(v.string(), v.regex(pattern, hint), v.description(hint))
 const word = (hint: string) => text(hint, /^[^\s'"\\$`#]+$/)
@@ -12,7 +13,8 @@ const token = (hint: string) => text(hint, /^[^\s'"\\$`#]{8,}$/)
 const password = (hint: string) => text(hint, /^[A-Za-z0-9._~+/=-]{16,256}$/)
 const path = word
 const url = (hint: string) => text(hint, /^https:\/\/[^\s'"\\$`#]+$/)
-const port = (hint: string) => text(hint, /^([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])$/)
+const port = (hint: string) =>
+  text(hint, /^([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])$/)
 const days = (hint: string) => text(hint, /^[1-9]\d{0,4}$/)
 const host = (hint: string) => text(hint, /^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/)
 const account = (hint: string) => text(hint, /^[a-z_][a-z0-9_.-]*$/i)
@@ -29,7 +31,6 @@ const address = (hint: string, version: 4 | 6) =>
     v.description(hint),
   )
 
-const email = '[^\\s,@\'"\\\\$`#]+@[^\\s,@\'"\\\\$`#]+'
 const base64Key = /^([A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{32}|[A-Za-z0-9+/]{43}=)$/
 
 /** Every name of `.env`, what a good value looks like, and its default. `.env.example` says the same to a person; a test compares the two. */
@@ -76,7 +77,9 @@ export const schema = v.object({
 
   DB_PASSWORD: password('at least 16 letters and digits: openssl rand -hex 32'),
   DB_APP_PASSWORD: password('at least 16 letters and digits: openssl rand -hex 32'),
-  DATABASE_URL: v.optional(v.never('deploy derives it from DB_APP_PASSWORD; delete the line')),
+  DATABASE_URL: v.optional(
+    v.pipe(v.never(), v.description('deploy derives it from DB_APP_PASSWORD; delete the line')),
+  ),
   NODE_ENV: v.optional(text('production', /^production$/), 'production'),
 
   AUTH_SECRET: password('at least 16 characters: openssl rand -base64 32'),

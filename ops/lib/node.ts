@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { $ } from 'zx'
 import { Fail } from './fail.ts'
+import { local } from './local.ts'
 
 /** The Node that the server's cron runs: an exact version, checked by hash, untouched by the distribution's updates. */
 export const nodeVersion = '22.23.3'
@@ -34,12 +34,12 @@ export async function nodePackage(architecture: string): Promise<string> {
   const file = join(cache, `${wanted.name}-${nodeVersion}.tgz`)
   mkdirSync(cache, { recursive: true })
   if (await matches(file, wanted.integrity)) return file
-  await $({ input: '' })`npm pack --silent --pack-destination ${cache} ${wanted.name}@${nodeVersion}`
+  await local`npm pack --silent --pack-destination ${cache} ${wanted.name}@${nodeVersion}`
   if (await matches(file, wanted.integrity)) return file
   throw new Fail('unverified', `${file} does not have the pinned hash; do not use it. Delete it and look why`)
 }
 
 async function matches(file: string, integrity: string): Promise<boolean> {
-  const sum = await $({ nothrow: true, input: '' })`openssl dgst -sha512 -binary ${file} | base64 -w 0`
+  const sum = await local`openssl dgst -sha512 -binary ${file} | base64 -w 0`.nothrow()
   return sum.ok && integrity === `sha512-${sum.stdout}`
 }

@@ -1,8 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { $ } from 'zx'
 import { Fail } from './fail.ts'
+import { local } from './local.ts'
 
 /** A secret found where it must not be: its name and the file, never its value. */
 export interface Leak {
@@ -11,23 +12,25 @@ export interface Leak {
 }
 
 /**
- * Looks for secret values in an image: in every file of every layer, and in its history and configuration.
- * Each layer is unpacked by itself, because a file that a later layer deletes can still be taken out of the image.
- * The values reach `grep` on stdin, so they are neither in argv nor on a disk.
- * @returns the places where values were found, paths relative to the image's root
+ * Looks for secret values in images: in every file of every layer, and in their history and configuration. Layers are
+ * searched one by one, because a file that a later layer deletes can still be taken out of the image; those that the images
+ * share, once. The values reach `grep` on stdin, so they are neither in argv nor on a disk.
+ * @returns the places where values were found; a file's path is the one in its layer
  */
-export async function leaksIn(image: string, secrets: Record<string, string>): Promise<Leak[]> {
+export async function leaksIn(images: string[], secrets: Record<string, string>): Promise<Leak[]> {
   const dir = mkdtempSync(join(tmpdir(), 'ops-image-'))
   try {
-    await $({ input: '' })`docker save ${image} | tar -x -C ${dir} --no-same-owner --no-same-permissions`
-    await $({
-      input: '',
-    })`docker history --no-trunc ${image} > ${dir}/history; docker image inspect ${image} > ${dir}/inspect`
-    await unpackLayers(dir)
+    await local`docker save ${images} | tar -x -C ${dir} --no-same-owner`
+    await local`for image in ${images}; do docker history --no-trunc "$image"; docker image inspect "$image"; done > ${dir}/history-and-configuration`
+    await local`find ${dir} -type f | while read -r file; do if gzip -t "$file" 2>/dev/null; then mv "$file" "$file.gz"; gunzip "$file.gz"; fi; done`
+    const values = Object.values(secrets)
     const leaks: Leak[] = []
-    for (const [secret, value] of Object.entries(secrets)) {
-      for (const file of await filesWith(dir, value))
-        leaks.push({ secret, where: file.replace(/^.*?\.layer\//, '') })
+    for (const blob of await filesWith(dir, values)) {
+      const files = await unpacked(blob)
+      for (const [secret, value] of Object.entries(secrets)) {
+        for (const file of await filesWith(files, [value]))
+          leaks.push({ secret, where: relative(files, file) || relative(dir, file) })
+      }
     }
     return leaks
   } finally {
@@ -37,42 +40,39 @@ export async function leaksIn(image: string, secrets: Record<string, string>): P
 
 /** Symbolic links under a directory of an image that lead nowhere; a traced standalone build must have none. */
 export async function danglingLinks(image: string, dir: string): Promise<string[]> {
-  const found = await $({
-    input: '',
-  })`docker run --rm --network none --entrypoint find ${image} ${dir} -type l ! -exec test -e {} \; -print`
+  const found =
+    await local`docker run --rm --network none --entrypoint find ${image} ${dir} -type l ! -exec test -e {} ';' -print`
   return lines(found.stdout)
 }
 
 /** @throws Fail `failed` unless Caddy in this image can solve the DNS challenge at Hetzner */
 export async function hasHetznerModule(image: string): Promise<void> {
-  const modules = await $({
-    input: '',
-  })`docker run --rm --network none --entrypoint caddy ${image} list-modules`
+  const modules = await local`docker run --rm --network none --entrypoint caddy ${image} list-modules`
   if (!/^dns\.providers\.hetzner$/m.test(modules.stdout)) {
     throw new Fail(
-      'failed',
+      'unverified',
       `${image}: Caddy does not list dns.providers.hetzner, so it could never get the certificate`,
     )
   }
 }
 
-/** `docker save` writes layers as tar files: NAME/layer.tar (engine's own store) or blobs/sha256/HASH, there perhaps gzipped. */
-async function unpackLayers(dir: string): Promise<void> {
-  const files = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-  for (const file of files) {
-    const path = join(file.parentPath, file.name)
-    const isTar = await $({ nothrow: true, input: '' })`tar -tf ${path}`
-    if (!isTar.ok) continue
-    await $({
-      input: '',
-    })`mkdir ${path}.layer; tar -xf ${path} -C ${path}.layer --no-same-owner --no-same-permissions --exclude 'dev/*'; chmod -R u+rwX ${path}.layer; rm ${path}`
-  }
+/** The folder of a layer's files when the blob is a layer, else the blob itself. */
+async function unpacked(blob: string): Promise<string> {
+  const files = `${blob}.files`
+  const layer = await local`tar -tf ${blob} > /dev/null 2>&1 && mkdir ${files}`.nothrow()
+  if (!layer.ok) return blob
+  await local`tar -xf ${blob} -C ${files} --no-same-owner --no-same-permissions --exclude 'dev/*'; chmod -R u+rwX ${files}`
+  return files
 }
 
-async function filesWith(dir: string, value: string): Promise<string[]> {
-  const found = await $({ nothrow: true, input: `${value}\n` })`grep -rlF -f - ${dir}`
-  if (found.exitCode !== 0 && found.exitCode !== 1)
-    throw new Fail('failed', `grep could not search the image: ${found.stderr}`)
+async function filesWith(place: string, values: string[]): Promise<string[]> {
+  const found = await $({
+    nothrow: true,
+    input: values.map((value) => `${value}\n`).join(''),
+  })`grep -rlF -f - ${place}`
+  if (found.exitCode !== 0 && found.exitCode !== 1) {
+    throw new Fail('failed', `grep could not search the images: ${found.stderr}`)
+  }
   return lines(found.stdout)
 }
 

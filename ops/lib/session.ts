@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import type { ProcessOutput, ProcessPromise } from 'zx'
 import { Fail } from './fail.ts'
 import { redact } from './redact.ts'
 
@@ -15,6 +16,9 @@ export class Session {
   readonly #quiet: boolean
   readonly #kept: string[] = []
   readonly #cleanups: (() => unknown)[] = []
+  readonly #running = new Set<ProcessPromise>()
+  readonly #asking = new AbortController()
+  #interruption: Fail | undefined
 
   constructor(options: SessionOptions) {
     this.dryRun = options.dryRun
@@ -50,6 +54,34 @@ export class Session {
     }
   }
 
+  /**
+   * Stops the script in the middle: ends the command that runs, or else the next one, with this failure.
+   * The commands after that one go through, so that the script can tidy up.
+   */
+  interrupt(failure: Fail): void {
+    this.#interruption = failure
+    this.#asking.abort()
+    for (const process of this.#running) process.kill().catch(() => {})
+  }
+
+  /** Runs a command that an interruption may end. */
+  async command(start: () => ProcessPromise): Promise<ProcessOutput> {
+    this.#strike()
+    const process = start()
+    // A command that ends before it has read its input is judged by its exit code, not by our broken pipe.
+    process.stdin?.on('error', () => {})
+    this.#running.add(process)
+    const output = await process.finally(() => this.#running.delete(process))
+    this.#strike()
+    return output
+  }
+
+  #strike(): void {
+    const failure = this.#interruption
+    this.#interruption = undefined
+    if (failure) throw failure
+  }
+
   /** Something to do when the script ends, however it ends; the last one registered runs first. */
   atEnd(cleanup: () => unknown): void {
     this.#cleanups.unshift(cleanup)
@@ -57,11 +89,13 @@ export class Session {
 
   /** Runs the clean-ups. A clean-up that fails is told, never hides the script's own error. */
   async end(): Promise<void> {
+    this.#interruption = undefined
     for (const cleanup of this.#cleanups.splice(0)) {
       try {
         await cleanup()
       } catch (error) {
-        this.say(`clean-up: ${error instanceof Error ? error.message : String(error)}`)
+        const message = error instanceof Error ? error.message : String(error)
+        process.stderr.write(`clean-up: ${redact(message)}\n`)
       }
     }
   }
@@ -78,20 +112,21 @@ export class Session {
    */
   async confirm(name: string, consequence: string, typed: string | undefined): Promise<void> {
     if (this.dryRun) return
-    const answer = typed ?? (await ask(`${consequence}\nType ${name} to go on: `, name))
+    const answer = typed ?? (await ask(`${consequence}\nType ${name} to go on: `, name, this.#asking.signal))
     if (answer !== name)
       throw new Fail('refused', `${consequence} Not confirmed: expected ${name}. Nothing was changed.`)
   }
 }
 
-async function ask(question: string, name: string): Promise<string> {
+async function ask(question: string, name: string, signal: AbortSignal): Promise<string> {
   if (!process.stdin.isTTY) {
     throw new Fail('refused', `There is no terminal to ask at. Run it in one, or pass --confirm ${name}`)
   }
   const { createInterface } = await import('node:readline/promises')
   const reader = createInterface({ input: process.stdin, output: process.stderr })
+  reader.once('SIGINT', () => process.kill(process.pid, 'SIGINT'))
   const closed = new Promise<string>((done) => reader.once('close', () => done('')))
-  const answer = await Promise.race([reader.question(question), closed])
+  const answer = await Promise.race([reader.question(question, { signal }).catch(() => ''), closed])
   reader.close()
   return answer.trim()
 }

@@ -1,6 +1,6 @@
-import { $ } from 'zx'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
+import { local } from './local.ts'
 import type { Session } from './session.ts'
 import { sh } from './sh.ts'
 
@@ -28,7 +28,7 @@ export async function ship(
   const digests = new Map<string, string>()
   for (const image of images) digests.set(image, await push(image, port))
   const forward = `localhost:${serverPort}:127.0.0.1:${port}`
-  const opened = await $({ nothrow: true, input: '' })`${host.sshArgv} -O forward -R ${forward}`
+  const opened = await local`${host.sshArgv} -O forward -R ${forward}`.nothrow()
   if (!opened.ok) {
     session.say(`  sshd refuses the forward (${opened.stderr.trim()}); sending whole images`)
     return pipe(host, images)
@@ -36,32 +36,28 @@ export async function ship(
   try {
     for (const [image, digest] of digests) await pull(host, image, digest)
   } finally {
-    await $({ nothrow: true, input: '' })`${host.sshArgv} -O cancel -R ${forward}`
+    await local`${host.sshArgv} -O cancel -R ${forward}`.nothrow()
   }
 }
 
 /** Loopback only, and its store is a volume: the next release pushes only what is new. */
 async function startRegistry(image: string): Promise<string> {
-  const port = () => $({ nothrow: true, input: '' })`docker port ${container} 5000/tcp`
+  const port = () => local`docker port ${container} 5000/tcp`.nothrow()
   let answer = await port()
   if (!answer.ok) {
-    await $({ input: '' })`docker rm -f ${container} >/dev/null 2>&1 || true
+    await local`docker rm -f ${container} >/dev/null 2>&1 || true
 docker run -d --name ${container} --restart no -p 127.0.0.1::5000 -v ${container}:/var/lib/registry ${image}`
     answer = await port()
   }
   const found = /:(\d+)\s*$/.exec(answer.stdout.split('\n')[0] ?? '')?.[1]
   if (!found) throw new Fail('failed', `the registry container publishes no port: ${answer.stderr.trim()}`)
-  await $({
-    input: '',
-  })`for i in $(seq 50); do (exec 3<>/dev/tcp/127.0.0.1/${found}) 2>/dev/null && exit 0; sleep 0.1; done; exit 1`
+  await local`for i in $(seq 50); do (exec 3<>/dev/tcp/127.0.0.1/${found}) 2>/dev/null && exit 0; sleep 0.1; done; exit 1`
   return found
 }
 
 async function push(image: string, port: string): Promise<string> {
   const name = `127.0.0.1:${port}/${image}`
-  const pushed = await $({
-    input: '',
-  })`docker tag ${image} ${name}; docker push ${name}; docker rmi ${name} >/dev/null`
+  const pushed = await local`docker tag ${image} ${name}; docker push ${name}; docker rmi ${name} >/dev/null`
   const digest = /digest: (sha256:[0-9a-f]{64})/.exec(pushed.stdout)?.[1]
   if (!digest) throw new Fail('failed', `docker push ${image} printed no digest`)
   return digest
@@ -76,5 +72,5 @@ async function pull(host: Host, image: string, digest: string): Promise<void> {
 }
 
 async function pipe(host: Host, images: string[]): Promise<void> {
-  await $({ input: '' })`docker save ${images} | gzip -1 | ${host.argv(sh`gunzip | docker load`, 3600)}`
+  await local`docker save ${images} | gzip -1 | ${host.argv(sh`gunzip | docker load`, 3600)}`
 }

@@ -1,7 +1,7 @@
-import { pathIn, type Picked } from './env.ts'
+import { serverBackup } from './backup-files.ts'
+import { type Picked, pathIn } from './env.ts'
 import { codes } from './exclusive.ts'
 import { Fail } from './fail.ts'
-import { serverBackup } from './backup-files.ts'
 import { lines, type Script, sh } from './sh.ts'
 
 export const boxNames = [
@@ -89,10 +89,9 @@ export function boxShell(box: Box): Script {
 }`
 }
 
-/** Every name in the backups' folder, one a line; makes the folder. */
-export function boxList(box: Box): Script {
-  return lines(boxShell(box), sh`box mkdir -p ${box.dir}
-box ls ${box.dir}`)
+/** Every name in the backups' folder, one a line (made first, if told so). */
+export function boxList(box: Box, make = false): Script {
+  return lines(boxShell(box), make ? sh`box mkdir -p ${box.dir}` : undefined, sh`box ls ${box.dir}`)
 }
 
 /**
@@ -126,6 +125,20 @@ box mv ${part} ${final}`
 export function boxRemove(box: Box, name: string): Script {
   const path = `${box.dir}/${name}`
   if (name.endsWith('.part')) return lines(boxShell(box), sh`box rm -r ${path}`)
-  return lines(boxShell(box), sh`box mv ${path} ${`${path}.part`}
-box rm -r ${`${path}.part`}`)
+  return lines(
+    boxShell(box),
+    sh`box mv ${path} ${`${path}.part`}
+box rm -r ${`${path}.part`}`,
+  )
+}
+
+/** The SHA-256 of every file of a backup, on both sides: `server|box<TAB>file<TAB>hash`. */
+export function boxHashes(box: Box, dumps: string, name: string): Script {
+  const files = ['database.dump.gpg', 'globals.sql.gpg', 'manifest.json']
+  return lines(
+    boxShell(box),
+    sh`show() { awk -v side="$1" -v OFS="\\t" '{ sub(".*/", "", $2); print side, $2, $1 }'; }
+(cd ${`${dumps}/${name}`} && sha256sum ${files}) | show server
+box sha256sum ${files.map((file) => `${box.dir}/${name}/${file}`)} | show box`,
+  )
 }

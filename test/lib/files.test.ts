@@ -43,14 +43,14 @@ describe('files', ({ test }) => {
 
   test('Auth.js gets numbered secrets only, or it would ignore them', () => {
     const text = webEnv(env)
-    assert.match(text, /^AUTH_SECRET_1='value-of-AUTH_SECRET'$/m)
+    assert.match(text, /^AUTH_SECRET_1=value-of-AUTH_SECRET$/m)
     assert.not.match(text, /^AUTH_SECRET=/m)
   })
 
   test('each consumer gets its own secrets and no other', () => {
     const text = webEnv(env)
     for (const name of ['HETZNER_DNS_API_TOKEN', 'DB_PASSWORD'] as const)
-      assert.not.ok(text.includes(`value-of-${name}'`), name)
+      assert.not.ok(text.includes(`value-of-${name}\n`), name)
     const caddy = secretFiles(env).find((file) => file.path.includes('/caddy/'))
     assert.is(caddy?.content, 'value-of-HETZNER_DNS_API_TOKEN')
   })

@@ -1,0 +1,66 @@
+import { type Kept, prove, removeFromShelf, shelf } from './backups.ts'
+import { discardScript, dumpScript, manifestOf, sealScript } from './dump.ts'
+import type { Picked } from './env.ts'
+import { attempt } from './exclusive.ts'
+import { Fail } from './fail.ts'
+import type { Host } from './host.ts'
+import { expired, isLabel, labelAt, type Manifest } from './manifest.ts'
+import { paths } from './paths.ts'
+import { revision } from './recorded.ts'
+import type { Session } from './session.ts'
+import { type Box, boxList, boxRemove, boxShip } from './storagebox.ts'
+
+export interface Wish {
+  kind: Manifest['kind']
+  /** Accept a database without tables. */
+  allowEmpty: boolean
+}
+
+/**
+ * Makes a backup on the server.
+ * @returns its manifest; undefined in a dry run
+ * @throws Fail `unverified` when the dump cannot be read to its end, or holds no table; nothing is left then
+ */
+export async function makeBackup(
+  server: Host,
+  session: Session,
+  env: Picked<'BACKUP_GPG_RECIPIENTS'>,
+  { kind, allowEmpty }: Wish,
+): Promise<Manifest | undefined> {
+  const now = new Date()
+  const label = labelAt(now)
+  const facts = await attempt(server, session, dumpScript(env, label))
+  if (session.dryRun) return undefined
+  const manifest = manifestOf(facts, { label, kind, createdAt: now.toISOString(), tool: await revision() })
+  if (Object.keys(manifest.rows).length === 0 && !allowEmpty) {
+    await attempt(server, session, discardScript(label))
+    throw new Fail('unverified', 'the database has no tables. If that is as it should be: --allow-empty')
+  }
+  await attempt(server, session, sealScript(label), { input: `${JSON.stringify(manifest, null, 2)}\n` })
+  return manifest
+}
+
+/** Copies to the box what it does not hold yet, also of earlier runs, and clears away what killed runs left there. */
+export async function shipBackups(server: Host, session: Session, box: Box): Promise<void> {
+  const waiting = (await shelf(server)).filter((one) => one.manifest && !one.proven.shipped)
+  const there = (await attempt(server, session, boxList(box, true))).split('\n')
+  for (const { label } of waiting) {
+    await attempt(server, session, boxShip(box, paths.dumps, label, there.includes(label)))
+    await prove(server, label, 'shipped')
+  }
+  for (const name of staleParts(there, waiting)) {
+    const kept = (error: Error) => session.say(`${name} stays on the Storage Box: ${error.message}`)
+    await attempt(server, session, boxRemove(box, name)).catch(kept)
+  }
+}
+
+function staleParts(there: readonly string[], waiting: readonly Kept[]): string[] {
+  const parts = there.filter((name) => name.endsWith('.part') && isLabel(name.slice(0, -'.part'.length)))
+  return parts.filter((name) => !waiting.some((one) => `${one.label}.part` === name))
+}
+
+/** Removes copies on the server whose time is over: never the newest, never one that the box does not hold. */
+export async function retireBackups(server: Host, days: number): Promise<void> {
+  const shipped = (await shelf(server)).filter((one) => one.proven.shipped).map((one) => one.label)
+  await removeFromShelf(server, expired(shipped, new Date(), days, 1))
+}

@@ -1,0 +1,120 @@
+import * as v from 'valibot'
+import { Fail } from './fail.ts'
+
+/** What a backup consists of. The manifest is written last, so a folder without one is no backup. */
+export const cipherFiles = ['database.dump.gpg', 'globals.sql.gpg'] as const
+export type CipherFile = (typeof cipherFiles)[number]
+
+const label = /^\d{8}T\d{6}Z$/
+const file = v.object({ bytes: v.number(), sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) })
+
+const manifestSchema = v.object({
+  format: v.literal(1),
+  label: v.pipe(v.string(), v.regex(label)),
+  kind: v.picklist(['hourly', 'full']),
+  createdAt: v.string(),
+  database: v.string(),
+  files: v.object({ 'database.dump.gpg': file, 'globals.sql.gpg': file }),
+  /** Rows of each table, counted in the dump itself. */
+  rows: v.record(v.string(), v.number()),
+  postgres: v.string(),
+  pgvector: v.nullable(v.string()),
+  /** The release that was live, and the commit of this repository that made the backup; null when unknown. */
+  release: v.nullable(v.string()),
+  tool: v.nullable(v.string()),
+  /** Fingerprints of the keys that open it; empty when a passphrase does. */
+  recipients: v.array(v.string()),
+})
+
+export type Manifest = v.InferOutput<typeof manifestSchema>
+export type Rows = Record<string, number>
+
+/** A backup's name: the second it began, in UTC. Names sort by age. */
+export function labelAt(date: Date): string {
+  return date.toISOString().replace(/[-:]|\.\d+/g, '')
+}
+
+/** Whether a folder's name is that of a finished backup. `.part` never is. */
+export function isLabel(name: string): boolean {
+  return label.test(name)
+}
+
+/** The moment that a name stands for. */
+export function dateOf(name: string): Date {
+  return new Date(name.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'))
+}
+
+/**
+ * The backups whose time is over: older than so many days, and never one of the newest.
+ * @param keep how many of the newest stay whatever their age
+ */
+export function expired(labels: readonly string[], now: Date, days: number, keep: number): string[] {
+  const oldest = labelAt(new Date(now.getTime() - days * 86_400_000))
+  const byAge = [...labels].sort()
+  return byAge.slice(0, Math.max(0, byAge.length - keep)).filter((name) => name < oldest)
+}
+
+/**
+ * Reads a manifest.
+ * @param where for the message: on which machine it lies
+ * @throws Fail `unverified` when it is not one, or is another backup's
+ */
+export function parseManifest(text: string, name: string, where: string): Manifest {
+  const result = v.safeParse(manifestSchema, json(text))
+  if (result.success && result.output.label === name) return result.output
+  const why = result.success ? `it says ${result.output.label}` : v.summarize(result.issues)
+  throw new Fail('unverified', `manifest.json of ${name} on the ${where} is damaged: ${why}`)
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** One line for each table whose rows are not those of the dump, in both directions. */
+export function differences(dumped: Rows, found: Rows): string[] {
+  const tables = [...new Set([...Object.keys(dumped), ...Object.keys(found)])].sort()
+  return tables
+    .filter((table) => dumped[table] !== found[table])
+    .map((table) => `${table}: ${dumped[table] ?? 'no table'} in the dump, ${found[table] ?? 'no table'} now`)
+}
+
+/** Rows of all tables together. */
+export function total(rows: Rows): number {
+  return Object.values(rows).reduce((sum, count) => sum + count, 0)
+}
+
+/** A backup in one line. */
+export function summary({ label: name, rows, files }: Manifest): string {
+  const tables = Object.keys(rows).length
+  return `${name}: ${tables} tables, ${total(rows)} rows, ${files['database.dump.gpg'].bytes} bytes`
+}
+
+/** `table<TAB>count` lines as a record. */
+export function parseRows(lines: readonly string[]): Rows {
+  return Object.fromEntries(
+    lines.map((line) => {
+      const tab = line.lastIndexOf('\t')
+      return [line.slice(0, tab), Number(line.slice(tab + 1))]
+    }),
+  )
+}
+
+/** Columns side by side, the first row as the head. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  const widths = rows.reduce<number[]>(
+    (all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, cell.length)),
+    [],
+  )
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}

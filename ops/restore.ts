@@ -1,0 +1,193 @@
+/**
+ * Restores a backup. By default into a scratch container on the server, which is compared with the manifest and thrown away:
+ * the drill that makes a file a backup. With --in-place into a new database beside the live one, which takes its place only
+ * when it compares equal; what was live is kept until --discard. The private key never leaves this machine, and a file that
+ * is truncated, altered or made for another key is refused before the server is touched.
+ */
+import { join } from 'node:path'
+import { operator } from './lib/audit.ts'
+import { prove } from './lib/backups.ts'
+import { checkOpens, decryptor, keyNames, privateDir } from './lib/ciphertext.ts'
+import { type Call, main } from './lib/cli.ts'
+import { compareRestored, comparisonText, refuseDifferences } from './lib/comparing.ts'
+import * as db from './lib/database.ts'
+import { readEnv } from './lib/env.ts'
+import { Fail } from './lib/fail.ts'
+import { hostNames, serverOf } from './lib/host.ts'
+import { withLock } from './lib/lock.ts'
+import { isLabel, labelAt } from './lib/manifest.ts'
+import { recorded } from './lib/recorded.ts'
+import { dropLeftovers, healthy, restoreDatabase, restoreRoles, roomFor } from './lib/restoring.ts'
+import { removeScratch, scratchCluster, startScratch } from './lib/scratch.ts'
+import { fromBox, fromServer } from './lib/source.ts'
+import { boxNames, ownBox } from './lib/storagebox.ts'
+
+const help = `
+ops/restore.ts: restore a backup into a scratch container, or in place
+
+Fetches a backup to this machine, compares it with its manifest, decrypts it once to
+nowhere, and only then sends it, decrypted on the way, to the server: into a scratch
+container that is compared and removed, or with --in-place into a new database that
+takes the live one's place. Rows written since the backup are then only in the old one.
+
+  tsx ops/restore.ts                    the newest backup, into a scratch container
+  tsx ops/restore.ts LABEL              that one
+  tsx ops/restore.ts list               the backups there are, and databases kept by restores
+  tsx ops/restore.ts --in-place         replace the live database, keep the old one
+  tsx ops/restore.ts --undo             put the database back that the last one replaced
+  tsx ops/restore.ts --discard NAME     drop a database that a restore kept
+
+  --from box|server   where to fetch from (default box)
+  --confirm NAME      what would be typed: the server (SERVER_HOST), or with --discard the database
+  --json              the result as JSON
+`
+
+const options = {
+  from: { type: 'string', default: 'box' },
+  'in-place': { type: 'boolean' },
+  undo: { type: 'boolean' },
+  discard: { type: 'string' },
+  confirm: { type: 'string' },
+  json: { type: 'boolean' },
+} as const
+
+await main({ help, options, positionals: true }, async ({ flags, words, session }: Call<typeof options>) => {
+  const [word, ...more] = words
+  const actions = [flags['in-place'], flags.undo, flags.discard !== undefined, word === 'list'].filter(
+    Boolean,
+  )
+  if (more.length > 0 || actions.length > 1 || (word && word !== 'list' && !isLabel(word)))
+    throw new Fail('usage', 'not understood. See --help')
+  if (flags.from !== 'box' && flags.from !== 'server') throw new Fail('usage', '--from is box or server')
+  const env = readEnv(flags.env, [...hostNames, ...boxNames, ...keyNames])
+  const server = serverOf(flags.env, env, session)
+  const source = flags.from === 'box' ? fromBox(ownBox(flags.env, env), session) : fromServer(server, session)
+  const live = db.liveCluster(server)
+  const started = new Date()
+  const about: Record<string, string> = {}
+
+  if (word === 'list') return list()
+  if (flags.undo) return undo()
+  if (flags.discard !== undefined) return discard(flags.discard)
+
+  const label = word ?? (await source.labels()).at(-1)
+  if (!label) throw new Fail('failed', `there is no backup on the ${source.name}`)
+  const manifest = await source.manifest(label)
+  const dir = privateDir(session)
+  const gpg = decryptor(flags.env, env, dir, session)
+  const [dump, roles] = [join(dir, 'database.dump.gpg'), join(dir, 'globals.sql.gpg')]
+  Object.assign(about, { label, from: source.name })
+  if (!session.dryRun) {
+    await session.step(`fetch ${label} from the ${source.name}`, () => source.fetch(manifest, dir))
+    await session.step('decrypt it once to nowhere', () => checkOpens(gpg, manifest, dir, session))
+  }
+  if (flags['in-place']) return inPlace()
+
+  await changing('restore', ['restore'], async () => {
+    const scratch = scratchCluster(server)
+    await removeScratch(server)
+    try {
+      await session.step('start a scratch server', () => startScratch(server))
+      await session.step('restore the roles', () => restoreRoles(scratch, gpg, roles))
+      await db.execute(scratch, session, 'postgres', 'create database everyskill owner everyskill')
+      await session.step('restore the database', () => restoreDatabase(scratch, gpg, dump, 'everyskill'))
+      await compare(scratch, 'everyskill')
+    } finally {
+      await removeScratch(server)
+    }
+    await prove(server, label, 'restored')
+  })
+
+  async function inPlace() {
+    const what = `The database on ${server.name} will be replaced by the backup of ${manifest.createdAt}; the old one is kept, and only there is what was written since.`
+    await session.confirm(env.SERVER_HOST, what, flags.confirm)
+    const fresh = db.spareName('restore', manifest.label)
+    const kept = db.spareName('before', labelAt(started))
+    about.kept = kept
+    await changing('restore --in-place', ['deploy', 'backup'], async () => {
+      await roomFor(live)
+      await dropLeftovers(live, session)
+      try {
+        await session.step('restore missing roles', () => restoreRoles(live, gpg, roles))
+        await session.step(`make ${fresh}`, () => db.createLike(live, session, fresh))
+        await session.step('restore the database', () => restoreDatabase(live, gpg, dump, fresh))
+        await session.step('gather statistics', () => db.execute(live, session, fresh, 'analyze'))
+        await compare(live, fresh)
+      } catch (error) {
+        await db.dropSpares(live, session, [fresh])
+        throw error
+      }
+      // --- point of no return: both names change in one transaction ---
+      await session.step(`put it in place, keep ${kept}`, () => db.swap(live, session, fresh, kept))
+      await prove(server, manifest.label, 'restored')
+      try {
+        await session.step('ask the app', () => healthy(server))
+      } catch (error) {
+        const undone = db.spareName('undone', labelAt(new Date()))
+        await session.step(`put ${kept} back, keep ${undone}`, () => db.swap(live, session, kept, undone))
+        throw error
+      }
+    })
+    session.say(`Proven? tsx ops/restore.ts --discard ${kept}. Not as it should be? --undo`)
+  }
+
+  async function undo() {
+    const kept = db.lastKept((await db.spares(live)).map((one) => one.name))
+    if (!kept) throw new Fail('refused', `there is no kept database on ${server.name} to go back to`)
+    const what = `The database on ${server.name} will be replaced by ${kept}; the present one is kept.`
+    await session.confirm(env.SERVER_HOST, what, flags.confirm)
+    const undone = db.spareName('undone', labelAt(started))
+    Object.assign(about, { live: kept, kept: undone })
+    await changing('restore --undo', ['deploy', 'backup'], async () => {
+      await session.step(`put ${kept} back, keep ${undone}`, () => db.swap(live, session, kept, undone))
+      await session.step('ask the app', () => healthy(server))
+    })
+  }
+
+  async function discard(name: string) {
+    const found = (await db.spares(live)).find((one) => one.name === name)
+    if (!found) throw new Fail('refused', `${name} is not a database that a restore kept: restore.ts list`)
+    await session.confirm(
+      name,
+      `The database ${name} (${found.size}) will be dropped for good.`,
+      flags.confirm,
+    )
+    about.dropped = name
+    await changing('restore --discard', ['deploy'], () =>
+      session.step(`drop ${name}`, () => db.dropSpares(live, session, [name])),
+    )
+  }
+
+  async function list() {
+    const backups = await source.labels()
+    const kept = await db.spares(live).catch((error: Error) => {
+      session.say(`databases kept by restores: ${error.message.split('\n')[0]}`)
+      return []
+    })
+    if (flags.json) return session.result(JSON.stringify({ source: source.name, backups, kept }, null, 2))
+    session.result(backups.join('\n') || `no backups on the ${source.name}`)
+    for (const { name, size } of kept) session.result(`kept: ${name} (${size})`)
+  }
+
+  /** Table by table against what was counted in the dump. */
+  async function compare(cluster: db.Cluster, name: string) {
+    if (session.dryRun) return
+    const found = await session.step('compare', () => compareRestored(cluster, name, manifest))
+    const seconds = Math.round((Date.now() - started.getTime()) / 1000)
+    session.result(flags.json ? JSON.stringify({ ...found, seconds }, null, 2) : comparisonText(found))
+    refuseDifferences(found)
+  }
+
+  /** Holds the locks while the work runs, and writes down how it ended. */
+  async function changing(action: string, locks: string[], work: () => Promise<void>): Promise<void> {
+    const [name, ...others] = locks
+    if (!name)
+      return recorded(server, session, action, (facts) => {
+        Object.assign(facts, about)
+        return work()
+      })
+    await withLock(server, session, { name, who: operator(), what: action }, () =>
+      changing(action, others, work),
+    )
+  }
+})
