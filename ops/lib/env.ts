@@ -4,7 +4,8 @@ import { dirname, resolve } from 'node:path'
 import { parse } from 'dotenv'
 import * as v from 'valibot'
 import { Fail } from './fail.ts'
-import { type Env, isSecret, type Name, names, schema } from './names.ts'
+import { type Env, type Name, names, schema } from './names.ts'
+import { isSecret } from './places.ts'
 import { keepSecret } from './redact.ts'
 
 /** The names a script asked for: those with a default or a value it demands are there, optional ones may be undefined. */

@@ -82,9 +82,9 @@ function engine({ engine, compose }: Facts): string[] {
   if (engine === '') return ['no Docker engine answers: run tsx ops/bootstrap.ts, or systemctl start docker']
   const problems = []
   if (!atLeast(engine, [20, 10])) problems.push(`Docker ${engine} is older than 20.10: upgrade it`)
-  if (!atLeast(compose, [2, 24]))
+  if (!atLeast(compose, [2, 30]))
     problems.push(
-      `Docker Compose ${compose || 'is missing'}; 2.24 or newer is needed: install docker-compose-plugin`,
+      `Docker Compose ${compose || 'is missing'}; 2.30 or newer is needed: install docker-compose-plugin`,
     )
   return problems
 }

@@ -88,7 +88,7 @@ export async function ensure(
 /** A digest of all that Caddy reads from files; Caddy is reloaded when it changed, and only then. */
 export async function caddyDigest(host: Host): Promise<string> {
   return host.read(
-    sh`cat ${paths.caddy}/* ${`${paths.env}/caddy`}/* 2>/dev/null | sha256sum | cut -d ' ' -f 1`,
+    sh`{ cat ${paths.caddy}/* ${`${paths.env}/caddy`}/* 2>/dev/null || true; } | sha256sum | cut -d ' ' -f 1`,
   )
 }
 

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
 import { composeEnv, databaseUrl, fileNames, secretFiles, webEnv } from '../../ops/lib/files.ts'
-import { isSecret, names, places } from '../../ops/lib/names.ts'
+import { names } from '../../ops/lib/names.ts'
+import { isSecret, places } from '../../ops/lib/places.ts'
 import { describe } from '../describe.ts'
 
 const env = Object.fromEntries(fileNames.map((name) => [name, `value-of-${name}`])) as never as Parameters<

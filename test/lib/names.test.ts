@@ -4,7 +4,8 @@ import { parse } from 'dotenv'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import { hintOf } from '../../ops/lib/env.ts'
-import { isSecret, type Name, names, namesAt, places, schema } from '../../ops/lib/names.ts'
+import { type Name, names, schema } from '../../ops/lib/names.ts'
+import { isSecret, namesAt, places } from '../../ops/lib/places.ts'
 import { describe } from '../describe.ts'
 
 const root = join(import.meta.dirname, '../..')

@@ -1,0 +1,72 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { $ } from 'zx'
+import { type Picked, pathIn } from './env.ts'
+import { Fail } from './fail.ts'
+import type { Session } from './session.ts'
+
+/** What it takes to reach the server. */
+export const hostNames = [
+  'SERVER_HOST',
+  'SERVER_USER',
+  'SERVER_SSH_PORT',
+  'SERVER_KNOWN_HOSTS',
+  'SERVER_SSH_KEY',
+] as const
+
+export type HostEnv = Picked<(typeof hostNames)[number]>
+
+/**
+ * The argv of OpenSSH's own `ssh` for a server. Its commands share one connection, which ends with the session.
+ * @throws Fail `usage` when the server's host key is not pinned, or a file that the `.env` names is not there
+ */
+export function sshOf(envFile: string, env: HostEnv, session: Session): string[] {
+  if (!env.SERVER_KNOWN_HOSTS) {
+    throw new Fail(
+      'usage',
+      `${envFile}:\n  SERVER_KNOWN_HOSTS is missing: path of a known_hosts file with the server's key`,
+    )
+  }
+  const knownHosts = existing(envFile, 'SERVER_KNOWN_HOSTS', env.SERVER_KNOWN_HOSTS)
+  const key = env.SERVER_SSH_KEY
+    ? ['-i', existing(envFile, 'SERVER_SSH_KEY', env.SERVER_SSH_KEY), '-o', 'IdentitiesOnly=yes']
+    : []
+  // The path of a socket has 104 bytes at most, so TMPDIR may be too long.
+  const sockets = mkdtempSync('/tmp/ops-')
+  const options = {
+    BatchMode: 'yes',
+    StrictHostKeyChecking: 'yes',
+    UserKnownHostsFile: knownHosts,
+    GlobalKnownHostsFile: '/dev/null',
+    ConnectTimeout: '10',
+    ServerAliveInterval: '15',
+    ServerAliveCountMax: '4',
+    ControlMaster: 'auto',
+    ControlPath: `${sockets}/%C`,
+    ControlPersist: '60',
+    LogLevel: 'ERROR',
+  }
+  const flags = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])
+  const ssh = ['ssh', '-p', env.SERVER_SSH_PORT, ...key, ...flags, `${env.SERVER_USER}@${env.SERVER_HOST}`]
+  session.atEnd(async () => {
+    await $({ nothrow: true, quiet: true, timeout: 5000 })`${ssh} -O exit`
+    rmSync(sockets, { recursive: true, force: true })
+  })
+  return ssh
+}
+
+function existing(envFile: string, name: string, path: string): string {
+  const file = pathIn(envFile, path)
+  if (!existsSync(file)) throw new Fail('usage', `${envFile}:\n  ${name} names ${file}, which does not exist`)
+  return file
+}
+
+/** What ssh's 255 means, and the mend. The wording of the causes is OpenSSH's own. */
+export function noConnection(name: string, stderr: string): string {
+  const cause = stderr.trim().split('\n').slice(-3).join('\n')
+  const mend = /host key|HOST IDENTIFICATION/i.test(stderr)
+    ? "The server's key is not the pinned one. If the server was rebuilt, check the new key out of band and put it in SERVER_KNOWN_HOSTS. If not, somebody may be in between: stop."
+    : /permission denied/i.test(stderr)
+      ? 'The server refused the key. Check SERVER_USER and SERVER_SSH_KEY, or the ssh agent.'
+      : 'Check SERVER_HOST and SERVER_SSH_PORT, and whether the server waits for its disk to be unlocked after a reboot (runbooks/).'
+  return `no connection to ${name}: ${cause}\n${mend}`
+}

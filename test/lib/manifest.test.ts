@@ -1,0 +1,128 @@
+import * as assert from 'uvu/assert'
+import { Fail } from '../../ops/lib/fail.ts'
+import {
+  columns,
+  dateOf,
+  differences,
+  expired,
+  isLabel,
+  labelAt,
+  type Manifest,
+  parseManifest,
+  parseRows,
+  summary,
+} from '../../ops/lib/manifest.ts'
+import { describe } from '../describe.ts'
+
+const sha256 = 'a'.repeat(64)
+const manifest: Manifest = {
+  format: 1,
+  label: '20261122T205310Z',
+  kind: 'hourly',
+  createdAt: '2026-11-22T20:53:10.123Z',
+  database: 'everyskill',
+  files: { 'database.dump.gpg': { bytes: 10, sha256 }, 'globals.sql.gpg': { bytes: 2, sha256 } },
+  rows: { 'public.documents': 3, 'public.tenants': 0 },
+  postgres: '17.11',
+  pgvector: '0.8.0',
+  release: null,
+  tool: null,
+  recipients: [],
+}
+
+describe('labels', ({ test }) => {
+  test('name the second in UTC, and give it back', () => {
+    const date = new Date('2026-11-22T20:53:10.999Z')
+    assert.is(labelAt(date), '20261122T205310Z')
+    assert.is(dateOf('20261122T205310Z').toISOString(), '2026-11-22T20:53:10.000Z')
+  })
+
+  test('are not parts, not files, not paths', () => {
+    assert.ok(isLabel('20261122T205310Z'))
+    for (const name of [
+      '20261122T205310Z.part',
+      '.',
+      '..',
+      '',
+      'x20261122T205310Z',
+      '20261122T205310Z/',
+      '2026',
+    ])
+      assert.not.ok(isLabel(name), name)
+  })
+})
+
+describe('retention', ({ test }) => {
+  const now = new Date('2026-11-22T00:00:00Z')
+  const daysAgo = (days: number) => labelAt(new Date(now.getTime() - days * 86_400_000))
+
+  test('takes what is older than its days, the oldest first, whatever the order', () => {
+    const labels = [daysAgo(1), daysAgo(91), daysAgo(200), daysAgo(89)]
+    assert.equal(expired(labels, now, 90, 1), [daysAgo(200), daysAgo(91)])
+  })
+
+  test('keeps what is exactly as old as its days', () =>
+    assert.equal(expired([daysAgo(90), daysAgo(0)], now, 90, 1), []))
+
+  test('never takes the newest, however old they are', () => {
+    const old = [300, 301, 302, 303].map(daysAgo)
+    assert.equal(expired(old, now, 90, 1), [daysAgo(303), daysAgo(302), daysAgo(301)])
+    assert.equal(expired(old, now, 90, 4), [])
+    assert.equal(expired(old, now, 90, 7), [])
+  })
+})
+
+describe('a manifest', ({ test }) => {
+  const refused = (text: string, label = manifest.label) => {
+    try {
+      parseManifest(text, label, 'Storage Box')
+    } catch (error) {
+      assert.ok(error instanceof Fail)
+      assert.is((error as Fail).exitCode, 6)
+      return (error as Fail).message
+    }
+    return assert.unreachable(`was taken: ${text.slice(0, 40)}`)
+  }
+
+  test('is read as it was written', () =>
+    assert.equal(parseManifest(JSON.stringify(manifest), manifest.label, 'server'), manifest))
+
+  test('is refused when it is cut off, of another backup, of another format, or names no hash', () => {
+    assert.match(String(refused('{"format": 1, ')), /damaged/)
+    assert.match(String(refused(JSON.stringify(manifest), '20260101T000000Z')), /it says 20261122T205310Z/)
+    refused(JSON.stringify({ ...manifest, format: 2 }))
+    refused(
+      JSON.stringify({
+        ...manifest,
+        files: { ...manifest.files, 'globals.sql.gpg': { bytes: 1, sha256: '' } },
+      }),
+    )
+  })
+
+  test('fits into one line', () =>
+    assert.is(summary(manifest), '20261122T205310Z: 2 tables, 3 rows, 10 bytes'))
+})
+
+describe('rows', ({ test }) => {
+  test('are read from lines, also of tables with a tab in their name', () => {
+    assert.equal(parseRows(['public.a\t1', '"odd\tname"."t"\t20']), { 'public.a': 1, '"odd\tname"."t"': 20 })
+  })
+
+  test('differ when one is missing, more, or of a table that was not dumped', () => {
+    assert.equal(differences({ a: 1, b: 2 }, { a: 1, b: 2 }), [])
+    assert.equal(differences({ a: 1, b: 0 }, { a: 2, c: 0 }), [
+      'a: 1 in the dump, 2 now',
+      'b: 0 in the dump, no table now',
+      'c: no table in the dump, 0 now',
+    ])
+  })
+
+  test('stand side by side', () =>
+    assert.is(
+      columns([
+        ['A', 'LONG'],
+        ['xyz', '1'],
+      ]),
+      'A    LONG\nxyz  1',
+    ))
+})

@@ -1,0 +1,85 @@
+import { spawnSync } from 'node:child_process'
+import * as assert from 'uvu/assert'
+import { Fail } from '../../ops/lib/fail.ts'
+import type { Manifest } from '../../ops/lib/manifest.ts'
+import { adminBox, boxHashes, boxList, boxRemove, boxShip, serverBox } from '../../ops/lib/storagebox.ts'
+import { wrongHashes } from '../../ops/lib/verifying.ts'
+import { describe } from '../describe.ts'
+
+const env = {
+  STORAGEBOX_USER: 'u1-sub1',
+  STORAGEBOX_HOST: 'box.example',
+  STORAGEBOX_PORT: '23',
+  STORAGEBOX_DIR: 'backups',
+  STORAGEBOX_SSH_KEY: '/home/op/key',
+  STORAGEBOX_KNOWN_HOSTS: '/home/op/known',
+}
+const box = serverBox(env)
+const label = '20261122T205310Z'
+
+describe('the Storage Box', ({ test }) => {
+  test('is reached from the server with the server files, over ssh on its port, with a pinned key', () => {
+    const words = box.ssh.join(' ')
+    assert.match(words, /^ssh -p 23 -i \/opt\/everyskill\/env\/backup\/storagebox_key /)
+    assert.match(words, /StrictHostKeyChecking=yes .*UserKnownHostsFile=\/opt\/everyskill\/env\/backup\//)
+    assert.not.match(words, /home\/op/)
+  })
+
+  test('gets scripts that parse, and rsync the ssh form of the port', () => {
+    const scripts = [boxList(box, true), boxShip(box, '/d', label, false), boxShip(box, '/d', label, true)]
+    for (const { text } of [...scripts, boxHashes(box, '/d', label), boxRemove(box, label)]) {
+      const { status, stderr } = spawnSync('bash', ['-n', '-c', text], { encoding: 'utf8' })
+      assert.is(status, 0, stderr)
+    }
+    assert.match(boxShip(box, '/d', label, false).text, /rsync .* -e 'ssh -p 23 /)
+    assert.not.match(boxShip(box, '/d', label, false).text, /--port|--delete/)
+  })
+
+  test('gets a backup under a name that does not count, and only at last its own', () => {
+    const { text } = boxShip(box, '/d', label, false)
+    assert.match(text, new RegExp(`box mv 'backups/${label}\\.part' 'backups/${label}'$`))
+    assert.not.match(boxShip(box, '/d', label, true).text, /rsync|box mv/)
+  })
+
+  test('loses a backup by its name first', () => {
+    assert.match(boxRemove(box, label).text, /box mv .*\.part'\nbox rm -r 'backups\/\w+\.part'$/)
+  })
+
+  test('is deleted on only by its main account', () => {
+    const none = { ...env, STORAGEBOX_ADMIN_USER: undefined, STORAGEBOX_ADMIN_SSH_KEY: undefined }
+    try {
+      adminBox('.env', none, undefined)
+      assert.unreachable()
+    } catch (error) {
+      assert.ok(error instanceof Fail)
+      assert.is((error as Fail).exitCode, 2)
+    }
+    const given = { ...env, STORAGEBOX_ADMIN_USER: 'u1', STORAGEBOX_ADMIN_SSH_KEY: 'admin' }
+    assert.equal(
+      [adminBox('/e/.env', given, 'sub/backups').account, adminBox('/e/.env', given, 'sub/backups').dir],
+      ['u1@box.example', 'sub/backups'],
+    )
+    assert.throws(() => adminBox('.env', given, '../..'), /--dir/)
+  })
+})
+
+describe('hashes of both copies', ({ test }) => {
+  const [a, b] = ['a'.repeat(64), 'b'.repeat(64)]
+  const files = { 'database.dump.gpg': { bytes: 1, sha256: a }, 'globals.sql.gpg': { bytes: 1, sha256: b } }
+  const manifest = { files } as Manifest
+  const side = (name: string, dump: string) => [
+    `${name}\tdatabase.dump.gpg\t${dump}`,
+    `${name}\tglobals.sql.gpg\t${b}`,
+    `${name}\tmanifest.json\t${a}`,
+  ]
+
+  test('are right when both are as the manifest says', () => {
+    assert.equal(wrongHashes(manifest, [...side('server', a), ...side('box', a)].join('\n')), [])
+  })
+
+  test('name the side and the file that is not', () => {
+    const found = [...side('server', a), ...side('box', b)].join('\n')
+    assert.equal(wrongHashes(manifest, found), [`database.dump.gpg on the box: ${b}`])
+    assert.is(wrongHashes(manifest, side('server', a).join('\n')).length, 3)
+  })
+})

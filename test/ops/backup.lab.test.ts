@@ -1,0 +1,294 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as assert from 'uvu/assert'
+import { describe, kills } from '../describe.ts'
+import { $ } from '../lab/shell.ts'
+import type { World } from '../lab/world.ts'
+import { attempted, begin, deployed, sometime, sql } from './deployed.ts'
+
+const dumps = '/var/backups/everyskill/dumps'
+const boxDumps = '/box/everyskill/backups'
+
+interface Entry {
+  label: string
+  server: boolean
+  box: boolean
+  kind: string
+  rows: number
+  proven: Record<string, string>
+}
+
+describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
+  let world: World
+  let scratch = ''
+  const run = (...args: string[]) => attempted(world.env, ['backup', ...args])
+  const good = async (...args: string[]) => {
+    const { code, stdout, stderr } = await run(...args)
+    assert.is(code, 0, stderr)
+    return stdout
+  }
+  const list = async (): Promise<Entry[]> => JSON.parse(await good('list', '--json'))
+  const newest = async () => (await list()).at(-1) as Entry
+  const names = (dir: string, machine = world.server) => machine.exec(`ls ${dir} 2> /dev/null || true`)
+  /** A copy of the lab's .env with some values changed. */
+  const otherEnv = (changes: Record<string, string>) => {
+    const lines = readFileSync(world.env, 'utf8').split('\n')
+    const kept = lines.filter((line) => !Object.hasOwn(changes, line.split('=')[0] ?? ''))
+    const file = join(scratch, 'other.env')
+    const added = Object.entries(changes).map(([name, value]) => `${name}=${value}`)
+    writeFileSync(file, `${[...kept, ...added].join('\n')}\n`, { mode: 0o600 })
+    return file
+  }
+
+  before(
+    async () => {
+      world = await deployed()
+      scratch = mkdtempSync(join(tmpdir(), 'backup-test-'))
+      await sql(
+        world,
+        `create table if not exists backup_probe (id int primary key, note text); alter table backup_probe owner to everyskill; truncate backup_probe; insert into backup_probe select i, 'plaintext-marker-' || i from generate_series(1, 3000) i`,
+      )
+    },
+    { timeout: 1_000_000 },
+  )
+  after(async () => {
+    await sql(world, 'drop table if exists backup_probe')
+    rmSync(scratch, { recursive: true, force: true })
+  })
+
+  test('holds every row, lies in both places, compares equal, and opens with a key that is not on the server', async () => {
+    const manifest = JSON.parse(await good('--json'))
+    assert.is(manifest.rows['public.backup_probe'], 3000)
+    assert.is(manifest.recipients.length, 2)
+    const { label, server, box, proven } = await newest()
+    assert.equal([label, server, box, 'shipped' in proven], [manifest.label, true, true, true])
+    assert.match(await good('verify'), /are what was made/)
+    const image = await world.server.exec(
+      `docker inspect -f '{{.Config.Image}}' $(docker ps -q --filter label=com.docker.compose.service=postgres)`,
+    )
+    const here = (await $({ nothrow: true })`docker image inspect ${image}`).ok
+      ? image
+      : 'everyskill-lab/postgres'
+    assert.match(await good('verify', '--decrypt', '--image', here), /opens and holds/)
+    assert.equal(Object.keys((await newest()).proven).sort(), ['decrypted', 'shipped', 'verified'])
+  })
+
+  test('leaves no plaintext, no key ring and no part behind', async () => {
+    assert.is(
+      await world.server.exec(
+        `grep -rlE 'plaintext-marker|PGDMP|CREATE ROLE' ${dumps} /run /tmp --exclude-dir=docker 2> /dev/null || true`,
+      ),
+      '',
+    )
+    assert.is(await world.storagebox.exec(`grep -rlE 'plaintext-marker|PGDMP|CREATE ROLE' /box || true`), '')
+    assert.is(await world.server.exec('ls -d /run/everyskill-backup 2> /dev/null || true'), '')
+    assert.not.match(`${await names(dumps)}${await names(boxDumps, world.storagebox)}`, /part/)
+    assert.is(await world.server.exec(`find ${dumps} -perm /077 | head -1`), '')
+  })
+
+  test('says nothing under cron, from the installed crontab', async () => {
+    const cron = await world.server.exec('cat /etc/cron.d/everyskill')
+    const command = /root (.*backup\.ts --full)$/m.exec(cron)?.[1] as string
+    const path = /^PATH=(.*)$/m.exec(cron)?.[1] as string
+    const said = await world.server.exec(
+      `env -i SHELL=/bin/bash HOME=/root OPS_QUIET=1 PATH=${path} bash -c ${quoted(command)} 2>&1`,
+    )
+    assert.is(said, '')
+    assert.is((await newest()).kind, 'full')
+  })
+
+  test('is refused with 4 while another one runs', async () => {
+    const first = begin(world.env, ['backup'])
+    const second = begin(world.env, ['backup'])
+    const codes = [(await first.done).code, (await second.done).code].sort()
+    assert.equal(codes, [0, 4])
+  })
+
+  test(`killed at any moment leaves no half backup, and the next run works (${kills} times)`, {
+    timeout: 300_000 + kills * 60_000,
+  }, async () => {
+    for (let i = 0; i < kills; i++) {
+      const killed = begin(world.env, ['backup'])
+      await sometime(500, 6000)
+      killed.kill()
+      await killed.done
+      assert.equal(
+        (await list()).filter((one) => one.server && !one.rows),
+        [],
+      )
+      await good()
+      const { label, box } = await newest()
+      assert.ok(box)
+      await good('verify', label)
+    }
+    assert.not.match(`${await names(dumps)}${await names(boxDumps, world.storagebox)}`, /part/)
+  })
+
+  test(`killed on the server, with everything it started, it leaves none either (${kills} times)`, {
+    timeout: 300_000 + kills * 60_000,
+  }, async () => {
+    for (let i = 0; i < kills; i++) {
+      const seconds = (0.4 + Math.random() * 4).toFixed(2)
+      await world.server.exec(
+        `cd /opt/everyskill/repo; PATH=/opt/everyskill/node/bin:$PATH OPS_QUIET=1 setsid node_modules/.bin/tsx ops/backup.ts > /dev/null 2>&1 & pid=$!; sleep ${seconds}; pkill -KILL -s $pid || true`,
+      )
+      assert.equal(
+        (await list()).filter((one) => one.server && !one.rows),
+        [],
+      )
+      await good()
+      await good('verify')
+    }
+    assert.not.match(`${await names(dumps)}${await names(boxDumps, world.storagebox)}`, /part/)
+  })
+
+  test('fails without a trace where there is no space, and says so', async () => {
+    const had = await names(dumps)
+    await world.server.exec(`mkdir -p ${dumps}; mount -t tmpfs -o size=16k none ${dumps}`)
+    try {
+      const { code, stderr } = await run()
+      assert.is(code, 1, stderr)
+      assert.match(stderr, /no space left on device/i)
+      assert.is(await names(dumps), '')
+    } finally {
+      await world.server.exec(`umount ${dumps}`)
+    }
+    assert.is(await names(dumps), had)
+  })
+
+  test('stays on the server with 5 when the box cannot be reached, and is shipped by the next run', {
+    timeout: 300_000,
+  }, async () => {
+    await world.storagebox.crash()
+    const { code, stderr } = await run().finally(() => world.storagebox.start())
+    assert.is(code, 5, stderr)
+    assert.match(stderr, /Storage Box cannot be reached/)
+    const alone = await newest()
+    assert.equal([alone.server, alone.box, alone.proven], [true, false, {}])
+    await good()
+    const entry = (await list()).find(({ label }) => label === alone.label) as Entry
+    assert.ok(entry.box && entry.proven.shipped)
+  })
+
+  test('that was altered or cut short on the box is found with 6', async () => {
+    const { label } = await newest()
+    const file = `${boxDumps}/${label}/database.dump.gpg`
+    for (const harm of [
+      `printf X | dd of=${file} bs=1 seek=900 conv=notrunc status=none`,
+      `truncate -s -1 ${file}`,
+      `rm ${file}`,
+    ]) {
+      await world.storagebox.exec(`cp -p ${file} /tmp/kept; ${harm}`)
+      const { code, stderr } = await run('verify', label)
+      await world.storagebox.exec(`cp -p /tmp/kept ${file}`)
+      assert.ok(code === 6 || (code === 1 && harm.startsWith('rm')), `${harm}: ${code} ${stderr}`)
+      assert.match(stderr, /database\.dump\.gpg/)
+    }
+    await good('verify', label)
+  })
+
+  test('of an old age goes from the server only when it is shipped, and never the newest', async () => {
+    const { label } = await newest()
+    await world.server.exec(
+      `cd ${dumps}; for old in 20200101T000000Z 20200102T000000Z; do cp -a ${label} $old; sed -i s/${label}/$old/ $old/manifest.json; done; rm 20200102T000000Z/proofs`,
+    )
+    await good()
+    const kept = await names(dumps)
+    assert.not.match(kept, /20200101T000000Z/)
+    assert.match(
+      await names(boxDumps, world.storagebox),
+      /20200102T000000Z/,
+      'what was not shipped is shipped first',
+    )
+    await good()
+    assert.not.match(await names(dumps), /2020/)
+    assert.match(kept, new RegExp(label))
+  })
+
+  test('is deleted on the box only by prune: by the main account, never young ones, after typing the name', async () => {
+    const dir = ['--dir', 'everyskill/backups']
+    const { label } = await newest()
+    await world.storagebox.exec(
+      `cd ${boxDumps}; rm -rf 2020*; for n in 1 2 3 4 5 6 7 8 9; do cp -a ${label} 2020010\${n}T000000Z; done`,
+    )
+    const young = await run('prune', label, ...dir)
+    assert.is(young.code, 3, young.stderr)
+    const unasked = await run('prune', ...dir)
+    assert.is(unasked.code, 3)
+    const wrong = await run('prune', ...dir, '--confirm', 'another.box')
+    assert.is(wrong.code, 3)
+    assert.match(await names(boxDumps, world.storagebox), /20200101T000000Z/)
+    await good('prune', ...dir, '--dry-run')
+    assert.match(await names(boxDumps, world.storagebox), /20200101T000000Z/)
+    const host = /^STORAGEBOX_HOST=(.*)$/m.exec(readFileSync(world.env, 'utf8'))?.[1] as string
+    await good('prune', ...dir, '--confirm', host)
+    const left = await names(boxDumps, world.storagebox)
+    assert.not.match(left, /20200101T000000Z|part/)
+    assert.match(left, new RegExp(label))
+    await world.storagebox.exec(`rm -rf ${boxDumps}/2020*`)
+    const local = await world.server.exec(
+      'cd /opt/everyskill/repo; PATH=/opt/everyskill/node/bin:$PATH node_modules/.bin/tsx ops/backup.ts prune 2>&1 || echo code $?',
+    )
+    assert.match(local, /may not delete[\s\S]*code 3/)
+  })
+
+  test('is never decrypted on the server', async () => {
+    const local = await world.server.exec(
+      'cd /opt/everyskill/repo; PATH=/opt/everyskill/node/bin:$PATH node_modules/.bin/tsx ops/backup.ts verify --decrypt 2>&1 || echo code $?',
+    )
+    assert.match(local, /no private key[\s\S]*code 3/)
+    assert.is(
+      await world.server.exec(`grep -rl 'PGP PRIVATE KEY' /opt/everyskill /root 2> /dev/null || true`),
+      '',
+    )
+  })
+
+  test('is not opened by another key', async () => {
+    const home = join(scratch, 'other-key')
+    await $`mkdir -m 700 ${home}; gpg --homedir ${home} --batch --quiet --passphrase '' --pinentry-mode loopback --quick-generate-key other@example.test default default 1d`
+    const env = otherEnv({ BACKUP_GPG_HOMEDIR: home })
+    const { code, stderr } = await attempted(env, [
+      'backup',
+      'verify',
+      '--decrypt',
+      '--image',
+      'everyskill-lab/postgres',
+    ])
+    await $({ nothrow: true })`gpgconf --homedir ${home} --kill gpg-agent`
+    assert.is(code, 6, stderr)
+    assert.match(stderr, /the key here does not open it/)
+  })
+
+  test('of a database without tables is refused, unless that is wanted', async () => {
+    const aside = `alter database everyskill allow_connections false; select pg_terminate_backend(pid) from pg_stat_activity where datname = 'everyskill'; select pg_sleep(0.5)`
+    await sql(
+      world,
+      `${aside}; alter database everyskill rename to everyskill_aside; create database everyskill`,
+      'postgres',
+    )
+    const had = await names(dumps)
+    try {
+      const { code, stderr } = await run()
+      assert.is(code, 6, stderr)
+      assert.match(stderr, /--allow-empty/)
+      assert.is(await names(dumps), had)
+      await good('--allow-empty')
+    } finally {
+      await sql(
+        world,
+        'drop database everyskill with (force); alter database everyskill_aside rename to everyskill; alter database everyskill allow_connections true',
+        'postgres',
+      )
+      await sql(world, 'select count(*) from backup_probe')
+    }
+    const { label, rows } = await newest()
+    assert.is(rows, 0)
+    await world.server.exec(`rm -r ${dumps}/${label}`)
+    await world.storagebox.exec(`rm -r ${boxDumps}/${label}`)
+  })
+})
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`
+}
