@@ -67,7 +67,7 @@ work=/run/everyskill-backup part=${`${label}.part`}
 rm -rf -- ./*.part "$work"
 mkdir "$work" "$part"
 export GNUPGHOME="$work"
-reader= code=0
+code=0 reader=''
 trap 'code=$?; [ -z "$reader" ] || kill "$reader" 2> /dev/null || true; rm -rf "$work"; [ "$code" -eq 0 ] || rm -rf "$part"' EXIT
 trap 'exit 143' TERM INT HUP`
   const ask = sh`ask() { docker exec -u postgres "$postgres" psql -X -v ON_ERROR_STOP=1 -At -d ${database} -c "$1"; }
