@@ -6,12 +6,14 @@ import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { $ } from 'zx'
 import { checkout, problemsOf } from './lib/app.ts'
+import { buildCommand } from './lib/building.ts'
 import { type Call, main } from './lib/cli.ts'
 import { pathIn, readEnv, secretsIn } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
-import { artefacts, basesLabelOf, imageOf, inspect, type Role, refuseStandIns, roles } from './lib/images.ts'
+import { imageOf, inspect, type Role, refuseStandIns, roles } from './lib/images.ts'
 import { local } from './lib/local.ts'
 import { danglingLinks, hasHetznerModule, leaksIn } from './lib/proof.ts'
+import { remember, unproven } from './lib/proven.ts'
 
 const help = `
 ops/build.ts: build and prove the images of a release
@@ -80,19 +82,17 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     postgres: { POSTGRES_IMAGE: env.POSTGRES_IMAGE },
   }
 
+  const web = imageOf('web', app.sha)
   for (const role of roles) await session.step(`build ${imageOf(role, app.sha)}`, () => build(role))
   if (session.dryRun) return
   const images = await inspect(roles.map((role) => imageOf(role, app.sha)))
   refuseStandIns(images, env.EVERYSKILL_LAB === '1')
   for (const image of images) session.say(`  ${image.name} ${(image.bytes / 1e6).toFixed(0)} MB`)
 
-  await session.step('prove that no secret is in any layer, history or configuration', () =>
-    proveClean(app.sha),
-  )
+  await session.step('prove that no secret is in any layer, history or configuration', proveClean)
   await session.step('prove that the standalone build has no dangling link', async () => {
-    const links = await danglingLinks(imageOf('web', app.sha), '/app')
-    if (links.length > 0)
-      throw new Fail('failed', `${imageOf('web', app.sha)} has dangling links:\n${links.join('\n')}`)
+    const links = await danglingLinks(web, '/app')
+    if (links.length > 0) throw new Fail('failed', `${web} has dangling links:\n${links.join('\n')}`)
   })
   await session.step('prove that Caddy has the Hetzner module', () =>
     hasHetznerModule(imageOf('caddy', app.sha)),
@@ -103,32 +103,24 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   // ---
 
   async function build(role: Role): Promise<void> {
-    const { file, target, context } = artefacts[role]
-    const args = Object.entries(buildArgs[role]).flatMap(([name, value]) =>
-      value ? ['--build-arg', `${name}=${value}`] : [],
-    )
-    const labels = [
-      ...(role === 'web' || role === 'migrate' ? revisionLabels(app.sha) : titleLabels(role)),
-      await basesLabelOf(role, buildArgs[role]),
-    ]
-    const command = [
-      ...['docker', 'buildx', 'build', '--load', '--platform', env.DEPLOY_PLATFORM, '--file', file],
-      ...(target ? ['--target', target] : []),
-      ...(role === 'web' ? ['--secret', 'id=next_server_actions_encryption_key,src=/dev/stdin'] : []),
-      ...args,
-      ...labels.flatMap((label) => ['--label', label]),
-      ...['--tag', imageOf(role, app.sha), context ?? dir ?? '.'],
-    ]
+    const command = await buildCommand(role, {
+      dir: app.dir,
+      sha: app.sha,
+      platform: env.DEPLOY_PLATFORM,
+      args: buildArgs[role],
+    })
     if (session.dryRun) return session.wouldRun('operator', command.join(' '))
     // Through cat: BuildKit opens /dev/stdin anew, which works for a pipe and not for the socket that Node gives.
     if (role === 'web') await $({ input: env.NEXT_SERVER_ACTIONS_ENCRYPTION_KEY })`cat | ${command}`
     else await local`${command}`
   }
 
-  async function proveClean(sha: string): Promise<void> {
+  async function proveClean(): Promise<void> {
+    const secrets = secretsIn(flags.env)
+    const todo = unproven(images, secrets)
     const leaks = await leaksIn(
-      roles.map((role) => imageOf(role, sha)),
-      secretsIn(flags.env),
+      todo.map((image) => image.name),
+      secrets,
     )
     const bad = leaks.filter((leak) => !isServerActionsKey(leak))
     if (bad.length > 0) {
@@ -138,31 +130,19 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
         `the images hold secrets:\n${list}\nDelete the images, rotate the secrets, and see docker/Dockerfile.dockerignore`,
       )
     }
-    if (leaks.length === 0) {
+    if (leaks.length === 0 && todo.some((image) => image.name === web)) {
       throw new Fail(
         'unverified',
         'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY is not in .next/server, so the build did not use it',
       )
     }
+    remember(todo, secrets)
   }
 })
 
 /** Next writes this one key into its server's manifests; that is why the image counts as secret. */
 function isServerActionsKey(leak: { secret: string; where: string }): boolean {
   return leak.secret === 'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY' && /(^|\/)\.next\/server\//.test(leak.where)
-}
-
-function revisionLabels(sha: string): string[] {
-  return [
-    `org.opencontainers.image.title=everyskill`,
-    `org.opencontainers.image.revision=${sha}`,
-    `org.opencontainers.image.version=${sha}`,
-  ]
-}
-
-/** Without a revision: the same Caddy or Postgres must stay the same image from one app commit to the next. */
-function titleLabels(role: Role): string[] {
-  return [`org.opencontainers.image.title=everyskill-${role}`]
 }
 
 function nodeMajor(image: string | undefined): number {

@@ -74,7 +74,7 @@ async function rehearse(): Promise<void> {
   await step('deploy a second version under load', async () => {
     await nextVersion('rev-2')
     await ops(['build'])
-    const measured = await load({ world, rate: 120, during: ops(['deploy']) })
+    const measured = await load({ world, rate: 120, during: () => ops(['deploy']) })
     const { body } = await open(world, `acme.${world.domain}`, '/')
     expect(body.includes('rev-2'), 'the second version does not answer')
     expect(measured.sent > 500, `only ${measured.sent} requests were sent: the load proves nothing`)

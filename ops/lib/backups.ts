@@ -48,7 +48,7 @@ function kept(label: string, text: string, log: string): Kept {
 export async function prove(host: Host, label: string, what: Proof): Promise<void> {
   const line = `${new Date().toISOString()} ${what} ${operator().replace(/[\s;]/g, '_')}`
   const folder = `${paths.dumps}/${label}`
-  await host.run(sh`[ ! -d ${folder} ] || printf "%s\\n" ${line} >> ${`${folder}/proofs`}`)
+  await host.run(sh`umask 077; [ ! -d ${folder} ] || printf "%s\\n" ${line} >> ${`${folder}/proofs`}`)
 }
 
 /** Removes backups from the server: first out of the list by renaming, so that half of one never counts. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { $ } from 'zx'
@@ -11,9 +11,12 @@ import type { Source } from './source.ts'
 
 export const keyNames = ['BACKUP_GPG_HOMEDIR', 'BACKUP_GPG_PASSPHRASE'] as const
 
-/** A folder of this process that nobody else can enter; it goes when the script ends. */
+/** A folder of this process that nobody else can enter; it goes when the script ends, at the latest when the next one begins. */
 export function privateDir(session: Session): string {
-  const dir = mkdtempSync(join(tmpdir(), 'everyskill-'))
+  const owner = (name: string) => /^everyskill-(\d+)-\w{6}$/.exec(name)?.[1]
+  const stale = readdirSync(tmpdir()).filter((name) => owner(name) && !existsSync(`/proc/${owner(name)}`))
+  for (const name of stale) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  const dir = mkdtempSync(join(tmpdir(), `everyskill-${process.pid}-`))
   session.atEnd(() => rmSync(dir, { recursive: true, force: true }))
   return dir
 }
@@ -57,11 +60,16 @@ export async function checkOpens(
   }
 }
 
-function notOpened(file: string, manifest: Manifest, stderr: string): string {
+function notOpened(
+  file: string,
+  manifest: Manifest,
+  stderr: string,
+  otherwise = 'it is truncated or altered.',
+) {
   const keys = manifest.recipients.join(', ') || 'a passphrase'
   const why = /no secret key|bad session key|bad passphrase/i.test(stderr)
     ? `the key here does not open it. It was made for ${keys}: see BACKUP_GPG_HOMEDIR or BACKUP_GPG_PASSPHRASE.`
-    : 'it is truncated or altered.'
+    : otherwise
   return `${file} of ${manifest.label} cannot be decrypted: ${why} Nothing was touched.\n${stderr.trim()}`
 }
 
@@ -94,12 +102,16 @@ export async function countInside(
     $`${cat} < /dev/null | ${gpg} | ${read} ${image} -f - | LC_ALL=C awk ${countRows}`.nothrow(),
   )
   if (answer.exitCode === 0) return parseRows(answer.stdout.split('\n').filter((line) => line !== ''))
-  throw new Fail('unverified', notOpened('database.dump.gpg', manifest, answer.stderr))
+  throw new Fail(
+    'unverified',
+    notOpened('database.dump.gpg', manifest, answer.stderr, 'or not read to its end.'),
+  )
 }
 
 /** The Postgres image to read with: the one asked for, or the newest one that `build` left on this machine. */
 export async function postgresImage(asked: string | undefined): Promise<string> {
-  if (asked) return asked
+  if (asked && (await $({ nothrow: true })`docker image inspect ${asked}`).exitCode === 0) return asked
+  if (asked) throw new Fail('usage', `--image ${asked}: no such image on this machine`)
   const { stdout } = await $`docker image ls --format '{{.ID}}' everyskill/postgres`
   const newest = stdout.split('\n')[0]
   if (newest) return newest

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Fail } from './fail.ts'
 import { local } from './local.ts'
 
@@ -7,21 +5,11 @@ import { local } from './local.ts'
 export const roles = ['web', 'migrate', 'caddy', 'postgres'] as const
 export type Role = (typeof roles)[number]
 
-const docker = join(import.meta.dirname, '../../docker')
-
-/** What each image is built from. Without a context of its own, the context is the app's checkout. */
-export const artefacts: Record<Role, { file: string; target?: string; context?: string }> = {
-  web: { file: join(docker, 'Dockerfile'), target: 'runner' },
-  migrate: { file: join(docker, 'Dockerfile'), target: 'migrate' },
-  caddy: { file: join(docker, 'Dockerfile.caddy'), context: docker },
-  postgres: { file: join(docker, 'Dockerfile.postgres'), context: docker },
-}
-
 /** The label of the lab's stand-ins for official images. An image built on one inherits it. */
 const standInLabel = 'everyskill.stand-in'
 
 /** The label in which build.ts keeps the base images and their digests. */
-const basesLabel = 'everyskill.bases'
+export const basesLabel = 'everyskill.bases'
 
 export interface Image {
   name: string
@@ -36,26 +24,6 @@ export interface Image {
 /** The name of a release's image. */
 export function imageOf(role: Role, sha: string): string {
   return `everyskill/${role}:${sha}`
-}
-
-/**
- * The base images that a Dockerfile names in its `ARG …_IMAGE` lines, each pulled when it is not here yet, as one label:
- * `NAME@sha256:… NAME@sha256:…`. A stand-in has no registry digest; its image id stands there.
- * @param given build arguments that replace the defaults
- */
-export async function basesLabelOf(role: Role, given: Record<string, string | undefined>): Promise<string> {
-  const file = readFileSync(artefacts[role].file, 'utf8')
-  const args = [...file.matchAll(/^ARG (\w+_IMAGE)=(\S+)/gm)]
-  const found = []
-  for (const [, name = '', byDefault = ''] of args) found.push(await digestOf(given[name] ?? byDefault))
-  return `${basesLabel}=${found.join(' ')}`
-}
-
-async function digestOf(base: string): Promise<string> {
-  const format = '{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}'
-  const found =
-    await local`docker image inspect ${base} >/dev/null 2>&1 || docker pull -q ${base} >/dev/null; docker image inspect --format ${format} ${base}`
-  return `${base}@${found.stdout.trim().replace(/^.*@/, '')}`
 }
 
 /** @throws Fail `failed` naming the images that this machine does not have */

@@ -2,14 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { post } from './browser.ts'
 import type { World } from './world.ts'
 
 export type Load = {
   world: World
   /** Requests a second, sent at their time whether or not earlier ones were answered. */
   rate: number
-  /** The load lasts as long as this, with some seconds before and after. */
-  during: PromiseLike<unknown>
+  /** Started once the load runs; the load lasts as long as this. */
+  during: () => PromiseLike<unknown>
   /** Seconds of load after `during` is over, so that what it set in motion is seen. */
   after?: number
   tenant?: string
@@ -30,8 +31,13 @@ export type Measured = {
 
 const PATIENCE = 30_000
 
-/** Sends GETs and, every third, a POST with an id of its own, over HTTP/1.1 keep-alive connections. */
+/**
+ * Sends, over HTTP/1.1 keep-alive connections, every third time a POST with an id of its own, every ninth time a GET of the
+ * page, else a GET of one document: a mix that two cores can serve while they also run the deploy.
+ */
 export async function load({ world, rate, during, after = 3, tenant = 'acme' }: Load): Promise<Measured> {
+  const first = randomUUID()
+  await post(world, first, 'what the load reads', tenant)
   const agent = new Agent({ keepAlive: true, keepAliveMsecs: 1000, scheduling: 'lifo' })
   const host = `${tenant}.${world.domain}`
   const target = { agent, host: world.server.address, servername: host, ca: readFileSync(world.publicCa) }
@@ -42,8 +48,9 @@ export async function load({ world, rate, during, after = 3, tenant = 'acme' }: 
   let sent = 0
 
   const send = (due: number): void => {
-    const id = sent++ % 3 === 2 ? randomUUID() : undefined
-    const flight = once(target, host, id).then((problem) => {
+    const id = sent % 3 === 2 ? randomUUID() : undefined
+    const path = sent++ % 9 === 0 ? '/' : `/api/documents/${first}`
+    const flight = once(target, host, path, id).then((problem) => {
       latencies.push(performance.now() - due)
       if (problem !== undefined) errors[problem] = (errors[problem] ?? 0) + 1
       else if (id !== undefined) accepted.push(id)
@@ -54,10 +61,12 @@ export async function load({ world, rate, during, after = 3, tenant = 'acme' }: 
 
   let running = true
   const start = performance.now()
-  const over = Promise.resolve(during).finally(async () => {
-    await sleep(after * 1000)
-    running = false
-  })
+  const over = sleep(1000)
+    .then(during)
+    .finally(async () => {
+      await sleep(after * 1000)
+      running = false
+    })
   over.catch(() => {})
   for (let next = 0; running; await sleep(1)) {
     for (; start + (next * 1000) / rate <= performance.now(); next++) send(start + (next * 1000) / rate)
@@ -75,12 +84,17 @@ export async function load({ world, rate, during, after = 3, tenant = 'acme' }: 
 type Target = { agent: Agent; host: string; servername: string; ca: Buffer }
 
 /** Undefined if all went well, else the kind of failure. */
-function once(target: Target, host: string, id: string | undefined): Promise<string | undefined> {
+function once(
+  target: Target,
+  host: string,
+  path: string,
+  id: string | undefined,
+): Promise<string | undefined> {
   const body = id === undefined ? undefined : JSON.stringify({ id, body: `load ${id}` })
   const options = {
     ...target,
     method: body ? 'POST' : 'GET',
-    path: body ? '/api/documents' : '/',
+    path: body ? '/api/documents' : path,
     headers: body ? { host, 'content-type': 'application/json', 'content-length': body.length } : { host },
     signal: AbortSignal.timeout(PATIENCE),
   }

@@ -46,7 +46,7 @@ describe('the script of a dump', ({ test }) => {
   test('has nothing for ShellCheck to say', () => {
     if (spawnSync('shellcheck', ['--version']).status !== 0) return
     for (const text of [keys, passphrase]) {
-      const args = ['--shell=bash', '--severity=warning', '-']
+      const args = ['--shell=bash', '--severity=warning', '--exclude=SC2041', '-']
       const { status, stdout } = spawnSync('shellcheck', args, {
         input: `set -euo pipefail\n${text}`,
         encoding: 'utf8',
