@@ -6,8 +6,8 @@ import { labUp, type World } from './world.ts'
 export async function deployed(): Promise<World> {
   const world = await labUp()
   const { stdout } = await tryOps(['status', '--json'])
-  const report = stdout.startsWith('{') ? (JSON.parse(stdout) as { live: unknown; certificate: unknown }) : {}
-  if ('live' in report && report.live && report.certificate) return world
+  const report: { live?: unknown; certificate?: unknown } = stdout.startsWith('{') ? JSON.parse(stdout) : {}
+  if (report.live && report.certificate) return world
   await prepareApp()
   for (const script of ['build', 'bootstrap', 'deploy'] as const) await ops([script])
   return world
