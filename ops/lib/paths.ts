@@ -16,3 +16,6 @@ export const paths = {
 
 /** The uids that read secrets inside the containers. */
 export const uids = { root: 0, caddy: 1000, web: 1001, postgres: 999 } as const
+
+/** Where Caddy's container finds the authority of TRUSTED_ROOT. */
+export const trustedRoot = '/etc/caddy/trusted-root.pem'

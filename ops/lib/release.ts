@@ -1,8 +1,9 @@
+import { operator } from './audit.ts'
 import { liveColours } from './colours.ts'
 import type { Colour } from './compose.ts'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
-import type { Role } from './images.ts'
+import { type Image, type Role, roles } from './images.ts'
 import { paths } from './paths.ts'
 import { sh } from './sh.ts'
 import { shaOf, stackImages } from './stack.ts'
@@ -16,8 +17,8 @@ export interface Release {
   colour: Colour
   operator: string
   startedAt: string
-  /** `started` until the switch is proven, then `live`; or `failed`. A killed deploy leaves `started`. */
-  outcome: 'started' | 'live' | 'failed'
+  /** `started` until the switch is proven, then `live`. A deploy that failed or was killed leaves `started`. */
+  outcome: 'started' | 'live'
   /** Each image with its id on the server and the base images (with digests) that it was built from. */
   images: Partial<Record<Role, { name: string; id: string; bases: string }>>
 }
@@ -26,6 +27,20 @@ export interface Release {
 export function releaseId(sha: string, at: Date): string {
   const time = at.toISOString().replace(/[-:]|\.\d+/g, '')
   return `${time}-${sha.slice(0, 12)}`
+}
+
+/** The record of a release that is about to start. */
+export function newRelease(sha: string, colour: Colour, images: Image[], at = new Date()): Release {
+  const about = images.map(({ name, id, bases }, i) => [roles[i], { name, id, bases }])
+  return {
+    id: releaseId(sha, at),
+    sha,
+    colour,
+    operator: operator(),
+    startedAt: at.toISOString(),
+    outcome: 'started',
+    images: Object.fromEntries(about),
+  }
 }
 
 /** Writes a release's record, or writes it anew with another outcome. */

@@ -1,5 +1,6 @@
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
+import type { Image } from './images.ts'
 import { local } from './local.ts'
 import type { Session } from './session.ts'
 import { sh } from './sh.ts'
@@ -15,23 +16,24 @@ const container = 'everyskill-registry'
 export async function ship(
   host: Host,
   session: Session,
-  images: string[],
+  images: Image[],
   registryImage: string,
 ): Promise<void> {
   if (host.isLocal) return
+  const names = images.map((image) => image.name)
   if (session.dryRun)
     return session.wouldRun(
       host.name,
-      `docker pull ${images.join(' ')}, through a registry on this machine's loopback`,
+      `docker pull ${names.join(' ')}, through a registry on this machine's loopback`,
     )
   const port = await startRegistry(registryImage)
   const digests = new Map<string, string>()
-  for (const image of images) digests.set(image, await push(image, port))
+  for (const image of names) digests.set(image, await push(image, port))
   const forward = `localhost:${serverPort}:127.0.0.1:${port}`
   const opened = await local`${host.sshArgv} -O forward -R ${forward}`.nothrow()
   if (!opened.ok) {
     session.say(`  sshd refuses the forward (${opened.stderr.trim()}); sending whole images`)
-    return pipe(host, images)
+    return pipe(host, names)
   }
   try {
     for (const [image, digest] of digests) await pull(host, image, digest)

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 import { type Colour, colours, compose, runningId, type Service } from './compose.ts'
-import type { ServerFile, StackImages } from './files.ts'
+import type { StackImages } from './compose-env.ts'
+import type { ServerFile } from './files.ts'
 import type { Host } from './host.ts'
 import { imageOf, type Role } from './images.ts'
 import { paths } from './paths.ts'
@@ -30,12 +31,13 @@ export function shaOf(images: Partial<StackImages>, colour: Colour): string {
 export function imagesFor(
   sha: string,
   colour: Colour,
-  stable: { caddy: string; postgres: string },
+  stable: { caddy?: string; postgres?: string },
   now: Partial<StackImages>,
 ): StackImages {
   const web = imageOf('web', sha)
   const [blue, green] = colours.map((name) => (name === colour ? web : (now[name] ?? web)))
-  return { ...stable, migrate: imageOf('migrate', sha), blue: blue ?? web, green: green ?? web }
+  const { caddy = '', postgres = '' } = stable
+  return { caddy, postgres, migrate: imageOf('migrate', sha), blue: blue ?? web, green: green ?? web }
 }
 
 /** Writes files for the containers: their folders can be entered by every uid, the files say who reads them. */
@@ -48,15 +50,22 @@ export async function putFiles(host: Host, files: ServerFile[]): Promise<void> {
 }
 
 /**
- * Names an image after its content. Caddy and Postgres are rebuilt with every release but seldom change; under a name that
- * changed with each commit, Compose would restart them each time.
+ * Names a release's Caddy and Postgres after their content. They are rebuilt with every release but seldom change; under a
+ * name that changed with each commit, Compose would restart them each time.
  */
-export async function nameByContent(host: Host, role: Role, sha: string): Promise<string> {
-  const id = await host.read(
-    sh`docker image inspect --format '{{.Id}}' ${imageOf(role, sha)} 2>/dev/null || true`,
-  )
+export async function stableImages(host: Host, sha: string): Promise<{ caddy: string; postgres: string }> {
+  const [caddy, postgres] = await Promise.all([
+    byContent(host, 'caddy', sha),
+    byContent(host, 'postgres', sha),
+  ])
+  return { caddy, postgres }
+}
+
+async function byContent(host: Host, role: Role, sha: string): Promise<string> {
+  const image = imageOf(role, sha)
+  const id = await host.read(sh`docker image inspect --format '{{.Id}}' ${image} 2>/dev/null || true`)
   const name = `everyskill/${role}:id-${id.replace('sha256:', '').slice(0, 16) || 'unknown'}`
-  await host.run(sh`docker tag ${imageOf(role, sha)} ${name}`)
+  await host.run(sh`docker tag ${image} ${name}`)
   return name
 }
 

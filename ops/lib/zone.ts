@@ -1,7 +1,10 @@
+import type { Picked } from './env.ts'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
 import { paths } from './paths.ts'
 import { sh } from './sh.ts'
+
+type ZoneEnv = Picked<'NEXT_PUBLIC_ROOT_DOMAIN' | 'HETZNER_DNS_API_TOKEN' | 'TRUSTED_ROOT'>
 
 /** Runs inside the web image: the server itself needs no tool for it. The token comes on stdin. */
 const ask = `
@@ -20,18 +23,13 @@ process.stdin.on('data', (text) => { token += text }).on('end', async () => {
  * @see https://docs.hetzner.cloud/reference/cloud#dns
  * @throws Fail `refused` when the token is refused or its project does not hold the zone
  */
-export async function checkZone(
-  host: Host,
-  image: string,
-  zone: string,
-  token: string,
-  trustedRoot: boolean,
-): Promise<void> {
+export async function checkZone(host: Host, image: string, env: ZoneEnv): Promise<void> {
+  const zone = env.NEXT_PUBLIC_ROOT_DOMAIN
   const root = `${paths.caddy}/trusted-root.pem`
-  const trust = trustedRoot ? sh`-e NODE_EXTRA_CA_CERTS=/root.pem -v ${`${root}:/root.pem:ro`}` : sh``
+  const trust = env.TRUSTED_ROOT ? sh`-e NODE_EXTRA_CA_CERTS=/root.pem -v ${`${root}:/root.pem:ro`}` : sh``
   const answer = await host.run(
     sh`docker run --rm -i --read-only --cap-drop ALL ${trust} ${image} node -e ${ask} ${zone}`,
-    { input: token },
+    { input: env.HETZNER_DNS_API_TOKEN },
   )
   if (answer === '') return
   const [status = '0', zones = '0', ...message] = answer.split(' ')

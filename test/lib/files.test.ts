@@ -1,7 +1,10 @@
 import * as assert from 'uvu/assert'
-import { composeEnv, databaseUrl, fileNames, secretFiles, webEnv } from '../../ops/lib/files.ts'
+import { composeEnv } from '../../ops/lib/compose-env.ts'
+import { secretFiles } from '../../ops/lib/files.ts'
 import { names } from '../../ops/lib/names.ts'
 import { isSecret, places } from '../../ops/lib/places.ts'
+import { fileNames } from '../../ops/lib/server-env.ts'
+import { databaseUrl, webEnv } from '../../ops/lib/web-env.ts'
 import { describe } from '../describe.ts'
 
 const env = Object.fromEntries(fileNames.map((name) => [name, `value-of-${name}`])) as never as Parameters<

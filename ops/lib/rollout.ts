@@ -1,0 +1,75 @@
+import { liveColours, removeColour, setLive, smokeInside, startColour, switchTo } from './colours.ts'
+import type { Colour } from './compose.ts'
+import type { Host } from './host.ts'
+import type { Session } from './session.ts'
+import { get, type Site, waitFor } from './site.ts'
+import { ensure } from './stack.ts'
+
+export interface Rollout {
+  server: Host
+  session: Session
+  site: Site
+  /** Whether Caddy may be restarted when its image or settings changed. */
+  restartCaddy: boolean
+}
+
+/** How long the new colour is watched after the switch while the old one can still take over, seconds. */
+const watchSeconds = 5
+/** A first certificate by DNS-01 takes the propagation delay and some more, seconds. */
+const certificateSeconds = 300
+
+/** The colour that serves. A deploy that was killed in the middle of a switch leaves two ready; the one that served stays. */
+export async function settle({ server, session }: Rollout): Promise<Colour | undefined> {
+  const [live, other] = await liveColours(server)
+  if (live && other) await session.step(`settle on ${live}`, () => setLive(server, [live]))
+  return live
+}
+
+/** Starts the idle colour and proves it from inside. If it fails it is gone again; the live colour has noticed nothing. */
+export async function bringUp({ server, session, site }: Rollout, colour: Colour): Promise<void> {
+  await session.step(`start ${colour}`, () => startColour(server, colour))
+  try {
+    await session.step(`prove ${colour} from inside`, () => smokeInside(server, colour, site.name, '/'))
+  } catch (error) {
+    await removeColour(server, colour)
+    throw error
+  }
+}
+
+/** The first release: nothing serves yet, so nothing can be switched or undone. */
+export async function goLive({ server, session, site }: Rollout, colour: Colour): Promise<void> {
+  await session.step(`${colour} takes requests`, () => setLive(server, [colour]))
+  await session.step('caddy runs', () => ensure(server, session, 'caddy', true))
+  if (session.dryRun) return
+  await session.step('the site answers over HTTPS', () => waitFor(site, '/', certificateSeconds))
+}
+
+/**
+ * Moves requests from the live colour to the new one, watches it from outside over HTTPS, then stops the old one by id.
+ * Until the watch ends the old one still runs: any failure moves the requests back to it and removes the new one.
+ */
+export async function changeOver(rollout: Rollout, live: Colour, next: Colour): Promise<void> {
+  const { server, session, site } = rollout
+  await session.step('caddy runs', () => ensure(server, session, 'caddy', rollout.restartCaddy))
+  const serves = await get(site, '/').then(
+    ({ status }) => status === 200,
+    () => false,
+  )
+  try {
+    await session.step(`requests move from ${live} to ${next}`, () => switchTo(server, live, next))
+    if (!session.dryRun) await session.step(`watch ${next} over HTTPS`, () => watch(site, serves))
+  } catch (error) {
+    await session.step(`requests move back to ${live}`, () => switchTo(server, next, live))
+    await removeColour(server, next)
+    throw error
+  }
+  // --- from here on the way back is deploy --rollback ---
+  await session.step(`stop ${live}`, () => removeColour(server, live))
+}
+
+/** A site that served before must go on without a pause; one that did not gets the time for its certificate. */
+async function watch(site: Site, served: boolean): Promise<void> {
+  if (!served) await waitFor(site, '/', certificateSeconds)
+  const end = Date.now() + watchSeconds * 1000
+  while (Date.now() < end) await waitFor(site, '/', 3)
+}
