@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { readdirSync, rmdirSync } from 'node:fs'
+import { readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { $, $try, text } from './shell.ts'
+import { $, $try, labPath, text } from './shell.ts'
 
 export const NETWORK = 'everyskill-lab'
 const LABEL = 'everyskill.lab=true'
@@ -99,9 +99,15 @@ function directories(path: string): string[] {
   }
 }
 
+/** Of this checkout: machines that another checkout made hold other keys, and could not be reached. */
+function publicKeys(): string[] {
+  const files = readdirSync(labPath('keys')).filter((file) => file.endsWith('.pub'))
+  return files.sort().map((file) => readFileSync(labPath('keys', file), 'utf8'))
+}
+
 async function describe(container: Container): Promise<string> {
   const image = await text($`docker image inspect --format {{.Id}} everyskill-lab/${container.name}`)
   const { name, address, options, volumes } = container
-  const all = JSON.stringify({ image, name, address, options, volumes, prepare: String(container.prepare) })
+  const all = JSON.stringify({ image, name, address, options, volumes, keys: publicKeys() })
   return createHash('sha256').update(all).digest('hex').slice(0, 16)
 }
