@@ -75,7 +75,8 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
 
   await session.step(`check the server for ${sha.slice(0, 12)}`, async () => {
     const bytes = images.reduce((sum, image) => sum + image.bytes, 0)
-    const needs = { address: env.PUBLIC_IPV4, bytes, architecture: env.DEPLOY_PLATFORM }
+    const addresses = [env.PUBLIC_IPV4, ...(env.PUBLIC_IPV6 ? [env.PUBLIC_IPV6] : [])]
+    const needs = { addresses, bytes, architecture: env.DEPLOY_PLATFORM }
     judge(await look(server), needs, Date.now())
   })
   if (flags.check) return

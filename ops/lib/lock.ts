@@ -5,6 +5,7 @@ import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
 import type { Session } from './session.ts'
 import { sh } from './sh.ts'
+import { noConnection } from './ssh.ts'
 
 export interface Claim {
   /** The lock's name: `deploy`, or `backup`. */
@@ -81,6 +82,6 @@ function notHeld(code: number | null, name: string, said: string, host: Host): F
       'locked',
       `the ${name} lock on ${host.name} is held by ${said || 'a process that has just started'}`,
     )
-  if (code === 255) return new Fail('noConnection', `no connection to ${host.name}: ${said}`)
+  if (code === 255) return new Fail('noConnection', noConnection(host.name, said))
   return new Fail('failed', `the ${name} lock on ${host.name} could not be taken: ${said}`)
 }

@@ -17,7 +17,8 @@ export interface Facts {
 }
 
 export interface Needs {
-  address: string
+  /** The public addresses that Caddy publishes on. */
+  addresses: string[]
   bytes: number
   architecture: string
 }
@@ -68,7 +69,7 @@ export function judge(facts: Facts, needs: Needs, now: number): void {
     ...(Math.abs(facts.clock * 1000 - now) > 60_000
       ? ['the clocks of server and operator differ by more than a minute: check NTP on both']
       : []),
-    ...ports(facts, needs.address),
+    ...ports(facts, needs.addresses),
   ]
   if (problems.length > 0) {
     throw new Fail(
@@ -89,7 +90,7 @@ function engine({ engine, compose }: Facts): string[] {
   return problems
 }
 
-function machine(facts: Facts, { address, bytes, architecture }: Needs): string[] {
+function machine(facts: Facts, { addresses, bytes, architecture }: Needs): string[] {
   const problems = []
   const gigabytes = (n: number) => `${(n / 1024 ** 3).toFixed(1)} GB`
   if (facts.freeBytes < bytes + spare) {
@@ -97,10 +98,13 @@ function machine(facts: Facts, { address, bytes, architecture }: Needs): string[
       `no space: ${gigabytes(facts.freeBytes)} free for Docker, ${gigabytes(bytes + spare)} needed: docker image prune -a, or a larger disk`,
     )
   }
-  if (!facts.addresses.includes(address))
+  const here = facts.addresses.map(canonical)
+  const strange = addresses.filter((address) => !here.includes(canonical(address)))
+  if (strange.length > 0) {
     problems.push(
-      `PUBLIC_IPV4 ${address} is not an address of the server; it has ${facts.addresses.join(', ')}`,
+      `${strange.join(' and ')} (PUBLIC_IPV4, PUBLIC_IPV6) is not an address of the server; it has ${facts.addresses.join(', ')}`,
     )
+  }
   const platform = { x86_64: 'linux/amd64', aarch64: 'linux/arm64' }[facts.architecture] ?? facts.architecture
   if (platform !== architecture)
     problems.push(
@@ -110,15 +114,20 @@ function machine(facts: Facts, { address, bytes, architecture }: Needs): string[
 }
 
 /** A wildcard listener takes the port on every address; one on another address is no hindrance (Tailscale's own). */
-function ports(facts: Facts, address: string): string[] {
+function ports(facts: Facts, addresses: string[]): string[] {
   if (facts.caddyRuns) return []
-  const inOurWay = facts.listeners.filter((socket) =>
-    [address, '*', '0.0.0.0', '[::]', '::'].includes(socket.address),
-  )
+  const ours = [...addresses.map(canonical), '*', '0.0.0.0', '::']
+  const inOurWay = facts.listeners.filter((socket) => ours.includes(canonical(socket.address)))
   return inOurWay.map(
     ({ address: at, port, holder }) =>
       `port ${port} is taken on ${at} by ${holder}: stop it, or move it to another port (for Tailscale: tailscale serve --https=443 off)`,
   )
+}
+
+/** An address in its one canonical spelling; IPv6 has many. */
+function canonical(address: string): string {
+  const bare = address.replace(/^\[|\]$/g, '')
+  return bare.includes(':') ? new URL(`http://[${bare}]`).hostname.slice(1, -1) : bare
 }
 
 function listener(line: string): Facts['listeners'][number] {

@@ -43,9 +43,10 @@ export function newRelease(sha: string, colour: Colour, images: Image[], at = ne
   }
 }
 
-/** Writes a release's record, or writes it anew with another outcome. */
+/** Writes a release's record, or writes it anew with another outcome; `current` names the live one for whoever looks. */
 export async function record(host: Host, release: Release): Promise<void> {
   await host.put(`${paths.releases}/${release.id}.json`, `${JSON.stringify(release, null, 2)}\n`)
+  if (release.outcome === 'live') await host.put(`${paths.releases}/current`, `${release.id}\n`)
 }
 
 /** Every release on record, the newest first. */

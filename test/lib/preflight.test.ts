@@ -14,7 +14,7 @@ const good: Facts = {
   listeners: [],
   caddyRuns: false,
 }
-const needs: Needs = { address: '203.0.113.7', bytes: 10 ** 9, architecture: 'linux/amd64' }
+const needs: Needs = { addresses: ['203.0.113.7'], bytes: 10 ** 9, architecture: 'linux/amd64' }
 
 function refusal(facts: Partial<Facts>): string {
   try {
@@ -57,9 +57,22 @@ describe('preflight', ({ test }) => {
   })
 
   test('refuses an address that is not there, another architecture, clocks apart', () => {
-    assert.match(refusal({ addresses: ['203.0.113.8'] }), /PUBLIC_IPV4 203\.0\.113\.7 is not an address/)
+    assert.match(refusal({ addresses: ['203.0.113.8'] }), /203\.0\.113\.7 .*is not an address/)
     assert.match(refusal({ architecture: 'aarch64' }), /the server is linux\/arm64/)
     assert.match(refusal({ clock: now / 1000 - 90 }), /clocks/)
+  })
+
+  test('knows an IPv6 address in any spelling', () => {
+    const both = { ...needs, addresses: ['203.0.113.7', '2001:DB8:0:0::1'] }
+    judge({ ...good, addresses: [...good.addresses, '2001:db8::1'] }, both, now)
+    const taken = [{ address: '[2001:db8::1]', port: '443', holder: 'nginx, pid 4' }]
+    const message = 'port 443 is taken on [2001:db8::1] by nginx'
+    try {
+      judge({ ...good, addresses: [...good.addresses, '2001:db8::1'], listeners: taken }, both, now)
+      assert.unreachable()
+    } catch (error) {
+      assert.ok((error as Error).message.includes(message))
+    }
   })
 
   test('tells everything at once', () => {
