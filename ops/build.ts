@@ -48,6 +48,9 @@ const wanted = [
   'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY',
 ] as const
 
+/** What is built side by side; the web and its migrations share most of their stages. */
+const lanes = [['web', 'migrate'], ['caddy'], ['postgres']] as const satisfies Role[][]
+
 await main({ help, options }, async ({ flags, session }: Call<typeof options>) => {
   const env = readEnv(flags.env, wanted)
   const dir = flags.app ? resolve(flags.app) : env.APP_DIR && pathIn(flags.env, env.APP_DIR)
@@ -83,7 +86,7 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   }
 
   const web = imageOf('web', app.sha)
-  for (const role of roles) await session.step(`build ${imageOf(role, app.sha)}`, () => build(role))
+  await together(lanes.map((lane) => () => buildAll(lane)))
   if (session.dryRun) return
   const images = await inspect(roles.map((role) => imageOf(role, app.sha)))
   refuseStandIns(images, env.EVERYSKILL_LAB === '1')
@@ -101,6 +104,10 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   else session.result(app.sha)
 
   // ---
+
+  async function buildAll(lane: readonly Role[]): Promise<void> {
+    for (const role of lane) await session.step(`build ${imageOf(role, app.sha)}`, () => build(role))
+  }
 
   async function build(role: Role): Promise<void> {
     const command = await buildCommand(role, {
@@ -143,6 +150,12 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
 /** Next writes this one key into its server's manifests; that is why the image counts as secret. */
 function isServerActionsKey(leak: { secret: string; where: string }): boolean {
   return leak.secret === 'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY' && /(^|\/)\.next\/server\//.test(leak.where)
+}
+
+/** Waits for all of them, so that none goes on behind a failure, then throws the first failure. */
+async function together(works: (() => Promise<void>)[]): Promise<void> {
+  const ended = await Promise.allSettled(works.map((work) => work()))
+  for (const end of ended) if (end.status === 'rejected') throw end.reason
 }
 
 function nodeMajor(image: string | undefined): number {

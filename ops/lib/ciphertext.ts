@@ -54,7 +54,7 @@ export async function checkOpens(
 ): Promise<void> {
   for (const file of cipherFiles) {
     const answer = await session.command(() =>
-      $({ input: '' })`${gpg} ${join(dir, file)} > /dev/null`.nothrow(),
+      $`${gpg} ${join(dir, file)} > /dev/null`.nothrow(),
     )
     if (answer.exitCode !== 0) throw new Fail('unverified', notOpened(file, manifest, answer.stderr))
   }

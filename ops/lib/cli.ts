@@ -5,6 +5,9 @@ import { type End, report, stop } from './ending.ts'
 import { Fail } from './fail.ts'
 import { Session } from './session.ts'
 
+// Node gives its children sockets as stdin; a bash that finds one there and SHLVL under 2 takes itself for rshd's and runs ~/.bashrc.
+process.env.SHLVL = '2'
+
 // ZX_* variables of the operator's shell would change every command (a prefix, a verbose log with secrets in it).
 Object.assign($, {
   verbose: false,

@@ -18,6 +18,7 @@ export interface Leak {
  * @returns the places where values were found; a file's path is the one in its layer
  */
 export async function leaksIn(images: string[], secrets: Record<string, string>): Promise<Leak[]> {
+  if (images.length === 0) return []
   const dir = mkdtempSync(join(tmpdir(), 'ops-image-'))
   try {
     await local`docker save ${images} | tar -x -C ${dir} --no-same-owner`

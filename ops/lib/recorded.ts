@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../..')
 
 /** The commit of this repository: git's word, or the file REVISION where it was copied without git; null when neither is there. */
 export async function revision(): Promise<string | null> {
-  const git = await $({ nothrow: true, input: '' })`git -C ${root} rev-parse HEAD 2> /dev/null`
+  const git = await $({ nothrow: true })`git -C ${root} rev-parse HEAD 2> /dev/null`
   if (git.exitCode === 0) return git.stdout.trim()
   try {
     return readFileSync(join(root, 'REVISION'), 'utf8').trim()
