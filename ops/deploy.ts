@@ -92,9 +92,11 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
 
     if (!flags.rollback)
       await session.step('ship the images', () => ship(server, session, images, env.REGISTRY_IMAGE))
+    await session.step('the DNS token opens the zone', () =>
+      checkZone(server, imageOf('web', sha), flags.env, env),
+    )
     // --- from here on the server changes; the live colour goes on serving ---
     await session.step('write artefacts and secrets', () => write(next, live))
-    await session.step('the DNS token opens the zone', () => checkZone(server, imageOf('web', sha), env))
     await session.step('postgres runs', () =>
       ensure(server, session, 'postgres', restart.includes('postgres')),
     )

@@ -16,8 +16,8 @@ const help = `
 ops/status.ts: what is running, which release, how old the backups are
 
 Changes nothing. Ends with 1 when something needs a person: a service that is not
-healthy, no live colour, a certificate under 21 days, a backup over 26 hours old,
-a disk over 85 % full.
+healthy, no live colour, a site that answers with an error, a certificate under
+21 days, a backup over 26 hours old, a disk over 85 % full.
 
   tsx ops/status.ts
 
@@ -32,6 +32,8 @@ interface Report {
   server: string
   live: { colour: string; sha: string } | null
   services: Record<string, string>
+  /** The HTTP status of the front page, asked over HTTPS; null when there is no valid answer. */
+  answers: number | null
   certificate: { name: string; days: number } | null
   backup: { label: string; hours: number } | null
   diskPercent: number
@@ -58,6 +60,7 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     server: server.name,
     live: colour ? { colour, sha: shaOf(images, colour) } : null,
     services,
+    answers: answer?.status ?? null,
     certificate: answer
       ? { name: answer.certificate.subjectaltname ?? '', days: daysLeft(answer.certificate) }
       : null,
@@ -85,7 +88,7 @@ async function servicesOf(server: Host): Promise<Record<string, string>> {
   )
 }
 
-function problemsOf({ live, services, certificate, backup, diskPercent }: Report): string[] {
+function problemsOf({ live, services, answers, certificate, backup, diskPercent }: Report): string[] {
   const wanted = ['caddy', 'postgres', ...(live ? [`web-${live.colour}`] : [])]
   return [
     ...(live ? [] : ['nothing is deployed: tsx ops/deploy.ts']),
@@ -93,6 +96,7 @@ function problemsOf({ live, services, certificate, backup, diskPercent }: Report
       .filter((name) => !services[name]?.includes('(healthy)'))
       .map((name) => `${name} is ${services[name] ?? 'not there'}`),
     ...(certificate ? [] : ['the site does not answer over valid HTTPS']),
+    ...(answers && answers >= 400 ? [`the site answers ${answers}`] : []),
     ...(certificate && certificate.days < limits.certificateDays
       ? [`the certificate ends in ${certificate.days} days: docker logs of caddy say why it is not renewed`]
       : []),

@@ -53,9 +53,7 @@ export async function checkOpens(
   session: Session,
 ): Promise<void> {
   for (const file of cipherFiles) {
-    const answer = await session.command(() =>
-      $`${gpg} ${join(dir, file)} > /dev/null`.nothrow(),
-    )
+    const answer = await session.command(() => $`${gpg} ${join(dir, file)} > /dev/null`.nothrow())
     if (answer.exitCode !== 0) throw new Fail('unverified', notOpened(file, manifest, answer.stderr))
   }
 }

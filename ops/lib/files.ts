@@ -60,7 +60,8 @@ export function secretFiles(env: ServerEnv): ServerFile[] {
   ]
 }
 
-function readPem(envFile: string, path: string): string {
+/** The PEM that TRUSTED_ROOT names. @throws Fail `usage` when it cannot be read */
+export function readPem(envFile: string, path: string): string {
   const file = pathIn(envFile, path)
   try {
     return readFileSync(file, 'utf8')
