@@ -2,7 +2,7 @@
  * Makes a server with Docker ready for the other scripts: Node and this repository with its production dependencies (cron
  * runs them there), the backup's configuration, the crontab. Safe to run again; it restarts nothing. Next: ops/deploy.ts.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { $ } from 'zx'
@@ -16,7 +16,8 @@ import { local } from './lib/local.ts'
 import { withLock } from './lib/lock.ts'
 import { nodePackage, nodeVersion } from './lib/node.ts'
 import { paths } from './lib/paths.ts'
-import { sh } from './lib/sh.ts'
+import { revision } from './lib/recorded.ts'
+import { type Script, sh } from './lib/sh.ts'
 import { putFiles } from './lib/stack.ts'
 
 const help = `
@@ -83,7 +84,9 @@ await main({ help, options: {} }, async ({ flags, session }: Call<Record<string,
     await session.step(`put Node ${nodeVersion} in ${paths.node}`, () => putNode(architecture))
     await session.step(`put this repository in ${paths.repo}`, () => putRepository(architecture))
     await session.step("write the backup's configuration", async () => {
-      await putFiles(server, backupFiles(flags.env, env))
+      const files = backupFiles(flags.env, env)
+      await putFiles(server, files)
+      await server.run(onlyThese(files.map((file) => file.path)))
       await server.run(sh`ln -sfn ${`${paths.env}/backup.env`} ${`${paths.repo}/.env`}`)
     })
     await session.step('install the crontab', async () => {
@@ -117,6 +120,7 @@ ${`${part}/bin/node`} --version >/dev/null; rm -rf ${paths.node}; mv ${part} ${p
     session.atEnd(() => rmSync(stage, { recursive: true, force: true }))
     const cpu = architecture === 'aarch64' ? 'arm64' : 'x64'
     await local`cp -r ${parts.map((part) => join(repository, part))} ${stage}`
+    writeFileSync(join(stage, 'REVISION'), `${(await revision()) ?? 'unknown'}\n`)
     await $({
       input: '',
       cwd: stage,
@@ -129,3 +133,12 @@ ${`${part}/bin/node`} --version >/dev/null; rm -rf ${paths.node}; mv ${part} ${p
     )
   }
 })
+
+/** What an earlier configuration left in env/backup goes: a passphrase must not stay behind when keys take its place. */
+function onlyThese(files: string[]): Script {
+  return sh`for file in ${`${paths.env}/backup`}/*; do
+  [ -f "$file" ] || continue
+  keep=; for wanted in ${files}; do [ "$file" != "$wanted" ] || keep=1; done
+  [ -n "$keep" ] || rm -f "$file"
+done`
+}

@@ -4,22 +4,23 @@
  * when it compares equal; what was live is kept until --discard. The private key never leaves this machine, and a file that
  * is truncated, altered or made for another key is refused before the server is touched.
  */
-import { join } from 'node:path'
 import { operator } from './lib/audit.ts'
 import { prove } from './lib/backups.ts'
-import { checkOpens, decryptor, keyNames, privateDir } from './lib/ciphertext.ts'
+import { keyNames } from './lib/ciphertext.ts'
 import { type Call, main } from './lib/cli.ts'
 import { compareRestored, comparisonText, refuseDifferences } from './lib/comparing.ts'
-import * as db from './lib/database.ts'
+import { type Cluster, execute, liveCluster } from './lib/database.ts'
 import { readEnv } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
+import { hold } from './lib/held.ts'
 import { hostNames, serverOf } from './lib/host.ts'
-import { withLock } from './lib/lock.ts'
+import { withLocks } from './lib/lock.ts'
 import { isLabel, labelAt } from './lib/manifest.ts'
 import { recorded } from './lib/recorded.ts'
 import { dropLeftovers, healthy, restoreDatabase, restoreRoles, roomFor } from './lib/restoring.ts'
-import { removeScratch, scratchCluster, startScratch } from './lib/scratch.ts'
+import { inScratch } from './lib/scratch.ts'
 import { fromBox, fromServer } from './lib/source.ts'
+import { createLike, dropSpares, lastKept, spareName, spares, swap } from './lib/spares.ts'
 import { boxNames, ownBox } from './lib/storagebox.ts'
 
 const help = `
@@ -53,16 +54,14 @@ const options = {
 
 await main({ help, options, positionals: true }, async ({ flags, words, session }: Call<typeof options>) => {
   const [word, ...more] = words
-  const actions = [flags['in-place'], flags.undo, flags.discard !== undefined, word === 'list'].filter(
-    Boolean,
-  )
-  if (more.length > 0 || actions.length > 1 || (word && word !== 'list' && !isLabel(word)))
+  const verbs = [flags['in-place'], flags.undo, flags.discard, word === 'list'].filter(Boolean)
+  if (more.length > 0 || verbs.length > 1 || (word && word !== 'list' && !isLabel(word)))
     throw new Fail('usage', 'not understood. See --help')
   if (flags.from !== 'box' && flags.from !== 'server') throw new Fail('usage', '--from is box or server')
   const env = readEnv(flags.env, [...hostNames, ...boxNames, ...keyNames])
   const server = serverOf(flags.env, env, session)
   const source = flags.from === 'box' ? fromBox(ownBox(flags.env, env), session) : fromServer(server, session)
-  const live = db.liveCluster(server)
+  const live = liveCluster(server)
   const started = new Date()
   const about: Record<string, string> = {}
 
@@ -72,59 +71,47 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
 
   const label = word ?? (await source.labels()).at(-1)
   if (!label) throw new Fail('failed', `there is no backup on the ${source.name}`)
-  const manifest = await source.manifest(label)
-  const dir = privateDir(session)
-  const gpg = decryptor(flags.env, env, dir, session)
-  const [dump, roles] = [join(dir, 'database.dump.gpg'), join(dir, 'globals.sql.gpg')]
+  const { manifest, gpg, dump, roles } = await hold(source, session, label, flags.env, env)
   Object.assign(about, { label, from: source.name })
-  if (!session.dryRun) {
-    await session.step(`fetch ${label} from the ${source.name}`, () => source.fetch(manifest, dir))
-    await session.step('decrypt it once to nowhere', () => checkOpens(gpg, manifest, dir, session))
-  }
   if (flags['in-place']) return inPlace()
 
-  await changing('restore', ['restore'], async () => {
-    const scratch = scratchCluster(server)
-    await removeScratch(server)
-    try {
-      await session.step('start a scratch server', () => startScratch(server))
+  await changing('restore', ['restore'], () =>
+    inScratch(server, session, async (scratch) => {
       await session.step('restore the roles', () => restoreRoles(scratch, gpg, roles))
-      await db.execute(scratch, session, 'postgres', 'create database everyskill owner everyskill')
+      await execute(scratch, session, 'postgres', 'create database everyskill owner everyskill')
       await session.step('restore the database', () => restoreDatabase(scratch, gpg, dump, 'everyskill'))
       await compare(scratch, 'everyskill')
-    } finally {
-      await removeScratch(server)
-    }
-    await prove(server, label, 'restored')
-  })
+      await prove(server, label, 'restored')
+    }),
+  )
 
   async function inPlace() {
     const what = `The database on ${server.name} will be replaced by the backup of ${manifest.createdAt}; the old one is kept, and only there is what was written since.`
     await session.confirm(env.SERVER_HOST, what, flags.confirm)
-    const fresh = db.spareName('restore', manifest.label)
-    const kept = db.spareName('before', labelAt(started))
+    const fresh = spareName('restore', manifest.label)
+    const kept = spareName('before', labelAt(started))
     about.kept = kept
     await changing('restore --in-place', ['deploy', 'backup'], async () => {
       await roomFor(live)
       await dropLeftovers(live, session)
       try {
         await session.step('restore missing roles', () => restoreRoles(live, gpg, roles))
-        await session.step(`make ${fresh}`, () => db.createLike(live, session, fresh))
+        await session.step(`make ${fresh}`, () => createLike(live, session, fresh))
         await session.step('restore the database', () => restoreDatabase(live, gpg, dump, fresh))
-        await session.step('gather statistics', () => db.execute(live, session, fresh, 'analyze'))
+        await session.step('gather statistics', () => execute(live, session, fresh, 'analyze'))
         await compare(live, fresh)
       } catch (error) {
-        await db.dropSpares(live, session, [fresh])
+        await dropSpares(live, session, [fresh])
         throw error
       }
       // --- point of no return: both names change in one transaction ---
-      await session.step(`put it in place, keep ${kept}`, () => db.swap(live, session, fresh, kept))
+      await session.step(`put it in place, keep ${kept}`, () => swap(live, session, fresh, kept))
       await prove(server, manifest.label, 'restored')
       try {
         await session.step('ask the app', () => healthy(server))
       } catch (error) {
-        const undone = db.spareName('undone', labelAt(new Date()))
-        await session.step(`put ${kept} back, keep ${undone}`, () => db.swap(live, session, kept, undone))
+        const undone = spareName('undone', labelAt(new Date()))
+        await session.step(`put ${kept} back, keep ${undone}`, () => swap(live, session, kept, undone))
         throw error
       }
     })
@@ -132,45 +119,38 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
   }
 
   async function undo() {
-    const kept = db.lastKept((await db.spares(live)).map((one) => one.name))
+    const kept = lastKept((await spares(live)).map((one) => one.name))
     if (!kept) throw new Fail('refused', `there is no kept database on ${server.name} to go back to`)
     const what = `The database on ${server.name} will be replaced by ${kept}; the present one is kept.`
     await session.confirm(env.SERVER_HOST, what, flags.confirm)
-    const undone = db.spareName('undone', labelAt(started))
+    const undone = spareName('undone', labelAt(started))
     Object.assign(about, { live: kept, kept: undone })
     await changing('restore --undo', ['deploy', 'backup'], async () => {
-      await session.step(`put ${kept} back, keep ${undone}`, () => db.swap(live, session, kept, undone))
+      await session.step(`put ${kept} back, keep ${undone}`, () => swap(live, session, kept, undone))
       await session.step('ask the app', () => healthy(server))
     })
   }
 
   async function discard(name: string) {
-    const found = (await db.spares(live)).find((one) => one.name === name)
+    const found = (await spares(live)).find((one) => one.name === name)
     if (!found) throw new Fail('refused', `${name} is not a database that a restore kept: restore.ts list`)
-    await session.confirm(
-      name,
-      `The database ${name} (${found.size}) will be dropped for good.`,
-      flags.confirm,
-    )
+    const what = `The database ${name} (${found.size}) will be dropped for good.`
+    await session.confirm(name, what, flags.confirm)
     about.dropped = name
     await changing('restore --discard', ['deploy'], () =>
-      session.step(`drop ${name}`, () => db.dropSpares(live, session, [name])),
+      session.step(`drop ${name}`, () => dropSpares(live, session, [name])),
     )
   }
 
   async function list() {
-    const backups = await source.labels()
-    const kept = await db.spares(live).catch((error: Error) => {
-      session.say(`databases kept by restores: ${error.message.split('\n')[0]}`)
-      return []
-    })
+    const [backups, kept] = [await source.labels(), await spares(live)]
     if (flags.json) return session.result(JSON.stringify({ source: source.name, backups, kept }, null, 2))
     session.result(backups.join('\n') || `no backups on the ${source.name}`)
     for (const { name, size } of kept) session.result(`kept: ${name} (${size})`)
   }
 
   /** Table by table against what was counted in the dump. */
-  async function compare(cluster: db.Cluster, name: string) {
+  async function compare(cluster: Cluster, name: string) {
     if (session.dryRun) return
     const found = await session.step('compare', () => compareRestored(cluster, name, manifest))
     const seconds = Math.round((Date.now() - started.getTime()) / 1000)
@@ -179,15 +159,13 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
   }
 
   /** Holds the locks while the work runs, and writes down how it ended. */
-  async function changing(action: string, locks: string[], work: () => Promise<void>): Promise<void> {
-    const [name, ...others] = locks
-    if (!name)
-      return recorded(server, session, action, (facts) => {
-        Object.assign(facts, about)
-        return work()
-      })
-    await withLock(server, session, { name, who: operator(), what: action }, () =>
-      changing(action, others, work),
+  function changing(action: string, locks: string[], work: () => Promise<void>): Promise<void> {
+    const note = (facts: Record<string, string>) => {
+      Object.assign(facts, about)
+      return work()
+    }
+    return withLocks(server, session, locks, { who: operator(), what: action }, () =>
+      recorded(server, session, action, note),
     )
   }
 })

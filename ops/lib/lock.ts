@@ -37,6 +37,19 @@ export async function withLock<T>(
   }
 }
 
+/** Holds several locks, taken in the order given. */
+export function withLocks<T>(
+  host: Host,
+  session: Session,
+  names: readonly string[],
+  claim: Omit<Claim, 'name'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const [name, ...others] = names
+  if (!name) return work()
+  return withLock(host, session, { ...claim, name }, () => withLocks(host, session, others, claim, work))
+}
+
 async function acquire(
   host: Host,
   session: Session,

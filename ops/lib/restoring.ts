@@ -1,10 +1,11 @@
 import { runningId } from './compose.ts'
-import { type Cluster, dropSpares, inside, query, spares } from './database.ts'
+import { type Cluster, inside, query } from './database.ts'
 import { database } from './dump.ts'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
 import type { Session } from './session.ts'
 import { lines, sh } from './sh.ts'
+import { dropSpares, spares } from './spares.ts'
 
 const hours = 6 * 3600
 

@@ -1,6 +1,7 @@
 import type { Cluster } from './database.ts'
 import { findPostgres } from './dump.ts'
 import type { Host } from './host.ts'
+import type { Session } from './session.ts'
 import { lines, sh } from './sh.ts'
 
 const name = 'everyskill-scratch'
@@ -9,6 +10,21 @@ const label = 'everyskill.scratch=true'
 /** A server that lives for one restore, of the same image as the live one, that no network reaches. */
 export function scratchCluster(host: Host): Cluster {
   return { host, find: sh`postgres=${name}` }
+}
+
+/** Does work in a scratch server, which is gone afterwards, however the work ended. */
+export async function inScratch(
+  host: Host,
+  session: Session,
+  work: (scratch: Cluster) => Promise<void>,
+): Promise<void> {
+  await removeScratch(host)
+  try {
+    await session.step('start a scratch server', () => startScratch(host))
+    await work(scratchCluster(host))
+  } finally {
+    await removeScratch(host)
+  }
 }
 
 /** Removes the scratch container, also one that a killed run left: one runs at a time, under the restore lock. */

@@ -32,7 +32,19 @@ export function sshOf(envFile: string, env: HostEnv, session: Session): string[]
     : []
   // The path of a socket has 104 bytes at most, so TMPDIR may be too long.
   const sockets = mkdtempSync('/tmp/ops-')
-  const options = {
+  const shared = { ControlMaster: 'auto', ControlPath: `${sockets}/%C`, ControlPersist: '60' }
+  const flags = sshFlags({ ...pinned(knownHosts), ...shared })
+  const ssh = ['ssh', '-p', env.SERVER_SSH_PORT, ...key, ...flags, `${env.SERVER_USER}@${env.SERVER_HOST}`]
+  session.atEnd(async () => {
+    await $({ nothrow: true, quiet: true, timeout: 5000 })`${ssh} -O exit`
+    rmSync(sockets, { recursive: true, force: true })
+  })
+  return ssh
+}
+
+/** ssh's options for a connection that asks nobody and trusts no key but the pinned one. */
+export function pinned(knownHosts: string): Record<string, string> {
+  return {
     BatchMode: 'yes',
     StrictHostKeyChecking: 'yes',
     UserKnownHostsFile: knownHosts,
@@ -40,18 +52,13 @@ export function sshOf(envFile: string, env: HostEnv, session: Session): string[]
     ConnectTimeout: '10',
     ServerAliveInterval: '15',
     ServerAliveCountMax: '4',
-    ControlMaster: 'auto',
-    ControlPath: `${sockets}/%C`,
-    ControlPersist: '60',
     LogLevel: 'ERROR',
   }
-  const flags = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])
-  const ssh = ['ssh', '-p', env.SERVER_SSH_PORT, ...key, ...flags, `${env.SERVER_USER}@${env.SERVER_HOST}`]
-  session.atEnd(async () => {
-    await $({ nothrow: true, quiet: true, timeout: 5000 })`${ssh} -O exit`
-    rmSync(sockets, { recursive: true, force: true })
-  })
-  return ssh
+}
+
+/** Options as ssh takes them in argv. */
+export function sshFlags(options: Record<string, string>): string[] {
+  return Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])
 }
 
 function existing(envFile: string, name: string, path: string): string {

@@ -3,6 +3,7 @@ import { type Picked, pathIn } from './env.ts'
 import { codes } from './exclusive.ts'
 import { Fail } from './fail.ts'
 import { lines, type Script, sh } from './sh.ts'
+import { pinned, sshFlags } from './ssh.ts'
 
 export const boxNames = [
   'STORAGEBOX_USER',
@@ -59,18 +60,7 @@ export function adminBox(
 }
 
 function boxOf(env: BoxEnv, user: string, key: string, knownHosts: string): Box {
-  const options = {
-    BatchMode: 'yes',
-    IdentitiesOnly: 'yes',
-    StrictHostKeyChecking: 'yes',
-    UserKnownHostsFile: knownHosts,
-    GlobalKnownHostsFile: '/dev/null',
-    ConnectTimeout: '15',
-    ServerAliveInterval: '15',
-    ServerAliveCountMax: '4',
-    LogLevel: 'ERROR',
-  }
-  const flags = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])
+  const flags = sshFlags({ ...pinned(knownHosts), IdentitiesOnly: 'yes' })
   const account = `${user}@${env.STORAGEBOX_HOST}`
   const ssh = ['ssh', '-p', env.STORAGEBOX_PORT, '-i', key, ...flags, account]
   return { host: env.STORAGEBOX_HOST, account, dir: env.STORAGEBOX_DIR, ssh }

@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert'
-import { isSpare, lastKept, spareName } from '../../ops/lib/database.ts'
+import { isSpare, lastKept, spareName } from '../../ops/lib/spares.ts'
 import { describe } from '../describe.ts'
 
 describe('spare databases', ({ test }) => {

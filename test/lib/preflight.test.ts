@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
+import type { Facts } from '../../ops/lib/facts.ts'
 import { Fail } from '../../ops/lib/fail.ts'
-import { type Facts, judge, type Needs } from '../../ops/lib/preflight.ts'
+import { judge, type Needs } from '../../ops/lib/preflight.ts'
 import { describe } from '../describe.ts'
 
 const now = 1_800_000_000_000
