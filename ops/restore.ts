@@ -28,8 +28,8 @@ ops/restore.ts: restore a backup into a scratch container, or in place
 
 Fetches a backup to this machine, compares it with its manifest, decrypts it once to
 nowhere, and only then sends it, decrypted on the way, to the server: into a scratch
-container that is compared and removed, or with --in-place into a new database that
-takes the live one's place. Rows written since the backup are then only in the old one.
+container that is compared and removed, or with --in-place into a new database that takes
+the live one's place. Rows written since the backup are then only in the old one.
 
   tsx ops/restore.ts                    the newest backup, into a scratch container
   tsx ops/restore.ts LABEL              that one
@@ -64,7 +64,6 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
   const live = liveCluster(server)
   const started = new Date()
   const about: Record<string, string> = {}
-
   if (word === 'list') return list()
   if (flags.undo) return undo()
   if (flags.discard !== undefined) return discard(flags.discard)

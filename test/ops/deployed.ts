@@ -4,17 +4,18 @@ import { ops, type Run } from '../lab/ops.ts'
 import { ROOT } from '../lab/shell.ts'
 import { labUp, type World } from '../lab/world.ts'
 
-/** The lab with a release on its server: as it is if there is one, else built, bootstrapped and deployed first. */
+/** The lab with a release on its server, built and deployed first if there is none, and with this repository as it is now. */
 export async function deployed(): Promise<World> {
   const world = await labUp()
   const runs = await world.server.exec(
-    'docker ps -q --filter label=com.docker.compose.project=everyskill --filter label=com.docker.compose.service=postgres; ls /opt/everyskill/repo/.env 2> /dev/null || true',
+    'docker ps -q --filter label=com.docker.compose.project=everyskill --filter label=com.docker.compose.service=postgres',
   )
-  if (runs.split('\n').filter(Boolean).length === 2) return world
-  await prepareApp()
-  await ops(['build'])
+  if (runs === '') {
+    await prepareApp()
+    await ops(['build'])
+  }
   await ops(['bootstrap'])
-  await ops(['deploy'])
+  if (runs === '') await ops(['deploy'])
   return world
 }
 
