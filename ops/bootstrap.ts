@@ -98,7 +98,7 @@ await main({ help, options: {} }, async ({ flags, session }: Call<Record<string,
     const seconds = (Date.now() - startedAt) / 1000
     await audit(server, { action: 'bootstrap', outcome: 'done', seconds, about: { node: nodeVersion } })
   })
-  session.result(`${server.name} is ready: tsx ops/deploy.ts`)
+  if (!session.dryRun) session.result(`${server.name} is ready: tsx ops/deploy.ts`)
 
   // ---
 

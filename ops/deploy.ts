@@ -107,7 +107,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     // --- from here on the new colour serves; changeOver says how far back is back ---
     await (live ? changeOver(rollout, live, next) : goLive(rollout, next))
     await record(server, { ...release, outcome: 'live' })
-    session.result(`${sha} is live as ${next} at https://${site.name}/`)
+    if (!session.dryRun) session.result(`${sha} is live as ${next} at https://${site.name}/`)
   }
 
   async function write(next: Colour, live: Colour | undefined): Promise<void> {

@@ -23,6 +23,7 @@ export function judge(facts: Facts, needs: Needs, now: number): void {
       ? ['the clocks of server and operator differ by more than a minute: check NTP on both']
       : []),
     ...ports(facts, needs.addresses),
+    ...routes(facts),
   ]
   if (problems.length > 0) {
     throw new Fail(
@@ -75,6 +76,17 @@ function ports(facts: Facts, addresses: string[]): string[] {
     ({ address: at, port, holder }) =>
       `port ${port} is taken on ${at} by ${holder}: stop it, or move it to another port (for Tailscale: tailscale serve --https=443 off)`,
   )
+}
+
+/**
+ * Docker before 28 closes the FORWARD chain only on a machine that did not forward before. Left open, a neighbour with a
+ * route could reach the containers past Caddy; measured in test/exposure.lab.test.ts.
+ */
+function routes({ engine, forward }: Facts): string[] {
+  if (forward !== 'ACCEPT' || atLeast(engine, [28, 0])) return []
+  return [
+    'the server forwards packets to containers from anywhere: iptables -P FORWARD DROP, and make it last (iptables-persistent)',
+  ]
 }
 
 /** An address in its one canonical spelling; IPv6 has many. */

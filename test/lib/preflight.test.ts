@@ -13,6 +13,7 @@ const good: Facts = {
   freeBytes: 50 * 1024 ** 3,
   addresses: ['127.0.0.1', '203.0.113.7'],
   listeners: [],
+  forward: 'DROP',
   caddyRuns: false,
 }
 const needs: Needs = { addresses: ['203.0.113.7'], bytes: 10 ** 9, architecture: 'linux/amd64' }
@@ -61,6 +62,12 @@ describe('preflight', ({ test }) => {
     assert.match(refusal({ addresses: ['203.0.113.8'] }), /203\.0\.113\.7 .*is not an address/)
     assert.match(refusal({ architecture: 'aarch64' }), /the server is linux\/arm64/)
     assert.match(refusal({ clock: now / 1000 - 90 }), /clocks/)
+  })
+
+  test('refuses an open FORWARD chain where the engine does not guard it itself', () => {
+    assert.match(refusal({ forward: 'ACCEPT' }), /iptables -P FORWARD DROP/)
+    assert.is(refusal({ forward: 'ACCEPT', engine: '28.5.1' }), '')
+    assert.is(refusal({ forward: '' }), '')
   })
 
   test('knows an IPv6 address in any spelling', () => {
