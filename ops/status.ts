@@ -112,7 +112,7 @@ function text(report: Report): string {
   const rows = {
     server: report.server,
     live: report.live ? `${report.live.sha} (${report.live.colour})` : 'nothing',
-    ...report.services,
+    ...Object.fromEntries(Object.entries(report.services).sort()),
     certificate: report.certificate ? `${report.certificate.days} days, ${report.certificate.name}` : 'none',
     backup: report.backup ? `${report.backup.label}, ${report.backup.hours.toFixed(1)} hours old` : 'none',
     disk: `${report.diskPercent} % full`,

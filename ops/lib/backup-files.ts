@@ -36,7 +36,7 @@ export function recipients(env: Pick<BackupEnv, 'BACKUP_GPG_RECIPIENTS'>): strin
 }
 
 /**
- * The files that deploy puts on the server for its backups: the server's own `.env`, the public keys (or the passphrase),
+ * The files that bootstrap puts on the server for its backups: the server's own `.env`, the public keys (or the passphrase),
  * and the Storage Box's sub-account. Nothing that could delete there, nothing that could open a backup made to a public key.
  * @throws Fail `usage` when a file that `.env` names cannot be read, is a private key, or nothing says how to encrypt
  */

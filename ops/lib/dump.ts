@@ -60,7 +60,7 @@ export function dumpScript(env: Picked<'BACKUP_GPG_RECIPIENTS'>, label: string):
   const keys = recipients(env)
   const needed = keys.length > 0 ? keys : [serverBackup.passphrase]
   const gpg = sh`${encrypt(env)} 8>&-`
-  const begin = sh`for file in ${needed}; do [ -r "$file" ] || { echo "$file is missing: deploy puts it there" >&2; exit 1; }; done
+  const begin = sh`for file in ${needed}; do [ -r "$file" ] || { echo "$file is missing: bootstrap puts it there" >&2; exit 1; }; done
 mkdir -p ${paths.dumps}
 cd ${paths.dumps}
 work=/run/everyskill-backup part=${`${label}.part`}

@@ -59,19 +59,29 @@ export async function releases(host: Host): Promise<Release[]> {
 }
 
 /**
- * The commit that a rollback goes to: the one asked for if it was ever proven live, else the newest proven one that is not live now.
+ * The commit that a rollback goes to: the one asked for if it was ever proven live, else the newest proven one from before
+ * the live one first came; so a second rollback goes back one more and never forward again.
  * @throws Fail `refused` when there is none
  */
 export async function rollbackTarget(host: Host, asked: string | undefined): Promise<string> {
   const [[live], images, all] = await Promise.all([liveColours(host), stackImages(host), releases(host)])
   if (!live) throw new Fail('refused', 'nothing is deployed yet, so there is nothing to go back to')
   const current = shaOf(images, live)
-  const proven = all.filter((release) => release.outcome === 'live' && release.sha !== current)
-  const target = asked ? proven.find((release) => release.sha.startsWith(asked)) : proven[0]
+  const target = asked ? proven(all, current).find((one) => one.sha.startsWith(asked)) : before(all, current)
   if (target) return target.sha
-  const known = proven.map((release) => `  ${release.id}`).join('\n') || '  none'
+  const known = proven(all, current).map((release) => `  ${release.id}`)
   throw new Fail(
     'refused',
-    `no such release to go back to; ${current.slice(0, 12)} is live, before it:\n${known}`,
+    `no such release to go back to; ${current.slice(0, 12)} is live. Name one of these:\n${known.join('\n') || '  none'}`,
   )
+}
+
+/** The newest proven release from before a commit first came. @param all the newest first */
+export function before(all: Release[], sha: string): Release | undefined {
+  const first = all.findLastIndex((release) => release.sha === sha)
+  return proven(all.slice(first + 1), sha)[0]
+}
+
+function proven(all: Release[], current: string): Release[] {
+  return all.filter((release) => release.outcome === 'live' && release.sha !== current)
 }

@@ -26,7 +26,7 @@ export interface Box {
   ssh: readonly string[]
 }
 
-/** The box as the server reaches it, whoever starts the script: with the files that deploy put there. */
+/** The box as the server reaches it, whoever starts the script: with the files that bootstrap put there. */
 export function serverBox(env: BoxEnv): Box {
   return boxOf(env, env.STORAGEBOX_USER, serverBackup.boxKey, serverBackup.boxKnownHosts)
 }

@@ -105,15 +105,15 @@ async function installPlugins(): Promise<void> {
     const ubuntu = /^ID(_LIKE)?=.*ubuntu/m.test(readFileSync('/etc/os-release', 'utf8'))
     if (ubuntu) await aptInstall(['docker-compose-v2', 'docker-buildx'])
     else await pluginsFromNewerDebian()
-    if (!(await composeWorks())) throw new Error('docker compose 2.24 or newer is needed')
+    if (!(await composeWorks())) throw new Error('docker compose 2.30 or newer is needed')
   })
 }
 
-/** Compose 2.24 brought `!reset` and optional env files. */
+/** Compose 2.30 brought `format: raw` for env files. */
 async function composeWorks(): Promise<boolean> {
   const version = await $try`docker compose version --short`
   const [, major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(version.stdout) ?? []).map(Number)
-  return version.ok && (major > 2 || (major === 2 && minor >= 24))
+  return version.ok && (major > 2 || (major === 2 && minor >= 30))
 }
 
 /** Fetches the two packages from a newer suite without letting the host's apt know of that suite. */

@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert'
 import { otherThan } from '../../ops/lib/compose.ts'
-import { releaseId } from '../../ops/lib/release.ts'
+import { before, newRelease, releaseId } from '../../ops/lib/release.ts'
 import { imagesFor, shaOf } from '../../ops/lib/stack.ts'
 import { describe } from '../describe.ts'
 
@@ -24,6 +24,19 @@ describe('stack', ({ test }) => {
   })
 
   test('colours alternate', () => assert.equal([otherThan('blue'), otherThan('green')], ['green', 'blue']))
+
+  test('a rollback goes back, and a second one further back, never forward', () => {
+    const newestFirst = (...shas: string[]) =>
+      shas
+        .map((sha, i) => ({ ...newRelease(sha, 'blue', [], new Date(i)), outcome: 'live' as const }))
+        .reverse()
+    assert.is(before(newestFirst('a', 'b'), 'b')?.sha, 'a')
+    assert.is(before(newestFirst('a', 'b', 'a'), 'a'), undefined)
+    assert.is(before(newestFirst('a', 'b', 'c', 'b'), 'b')?.sha, 'a')
+    const [failed, ...rest] = newestFirst('a', 'b', 'c')
+    assert.ok(failed)
+    assert.is(before([{ ...failed, outcome: 'started' }, ...rest], 'b')?.sha, 'a')
+  })
 
   test('a release id sorts by time', () => {
     const earlier = releaseId('f'.repeat(40), new Date('2026-11-22T20:53:10.123Z'))
