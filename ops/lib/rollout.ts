@@ -67,9 +67,9 @@ export async function changeOver(rollout: Rollout, live: Colour, next: Colour): 
   await session.step(`stop ${live}`, () => removeColour(server, live))
 }
 
-/** A site that served before must go on without a pause; one that did not gets the time for its certificate. */
+/** A site that served before must go on without an error, though a new process may be slow at first under load; one that did not gets the time for its certificate. */
 async function watch(site: Site, served: boolean): Promise<void> {
   if (!served) await waitFor(site, '/', certificateSeconds)
   const end = Date.now() + watchSeconds * 1000
-  while (Date.now() < end) await waitFor(site, '/', 3)
+  while (Date.now() < end) await waitFor(site, '/', 3, 30)
 }

@@ -44,7 +44,7 @@ export function get(site: Site, path: string): Promise<SiteAnswer> {
         answer.on('error', fail)
       },
     )
-    asked.on('timeout', () => asked.destroy(new Error('no answer in 10 s')))
+    asked.on('timeout', () => asked.destroy(new Slow('no answer in 10 s')))
     asked.on('error', fail)
     asked.end()
   })
@@ -53,20 +53,30 @@ export function get(site: Site, path: string): Promise<SiteAnswer> {
 /**
  * Asks until the site answers 200 over valid HTTPS.
  * @param seconds how long to go on asking: minutes for a first certificate, seconds for a site that is up
+ * @param slow how long to go on when it is merely slow; as long, unless given
  * @throws Fail `failed` with the last answer
  */
-export async function waitFor(site: Site, path: string, seconds: number): Promise<SiteAnswer> {
-  const end = Date.now() + seconds * 1000
+export async function waitFor(
+  site: Site,
+  path: string,
+  seconds: number,
+  slow = seconds,
+): Promise<SiteAnswer> {
+  const start = Date.now()
   for (;;) {
     const last = await get(site, path).catch((error: Error) => error)
     if (!(last instanceof Error) && last.status === 200) return last
-    if (Date.now() >= end) {
+    const limit = last instanceof Slow ? slow : seconds
+    if (Date.now() - start >= limit * 1000) {
       const why = last instanceof Error ? last.message : `HTTP ${last.status}`
       throw new Fail('failed', `https://${site.name}${path} at ${site.address}: ${why}`)
     }
     await sleep(500)
   }
 }
+
+/** No answer in the time that one request has. */
+class Slow extends Error {}
 
 /** Whole days until a certificate ends. */
 export function daysLeft(certificate: PeerCertificate): number {
