@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { describe, kills } from '../describe.ts'
+import { attempted, begin, sometime } from '../lab/begin.ts'
+import { deployed } from '../lab/deployed.ts'
+import { ops } from '../lab/ops.ts'
 import { $ } from '../lab/shell.ts'
+import { sql } from '../lab/sql.ts'
 import type { World } from '../lab/world.ts'
-import { attempted, begin, deployed, sometime, sql } from './deployed.ts'
 
 const dumps = '/var/backups/everyskill/dumps'
 const boxDumps = '/box/everyskill/backups'
@@ -44,6 +47,8 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
   before(
     async () => {
       world = await deployed()
+      // Cron runs the copy on the server: make it this one
+      await ops(['bootstrap'])
       scratch = mkdtempSync(join(tmpdir(), 'backup-test-'))
       await sql(
         world,

@@ -8,11 +8,11 @@ import { basesLabel, imageOf, roles } from '../../ops/lib/images.ts'
 import { danglingLinks, hasHetznerModule, leaksIn } from '../../ops/lib/proof.ts'
 import { describe, rejects } from '../describe.ts'
 import { prepareApp } from '../lab/app.ts'
+import { attempted } from '../lab/begin.ts'
 import type { Run } from '../lab/ops.ts'
 import { $, $try, ROOT, text } from '../lab/shell.ts'
 import { labUp, type World } from '../lab/world.ts'
 import { ended, envWith, layOver } from './deploy-helpers.ts'
-import { attempted } from './deployed.ts'
 
 const key = 'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY'
 

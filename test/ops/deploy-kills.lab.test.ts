@@ -1,6 +1,7 @@
 /** A deploy that ends in the middle, at any moment: the site goes on, and the next deploy needs no help. */
 import * as assert from 'uvu/assert'
 import { describe, kills } from '../describe.ts'
+import { sometime } from '../lab/begin.ts'
 import { ops } from '../lab/ops.ts'
 import type { World } from '../lab/world.ts'
 import {
@@ -14,7 +15,6 @@ import {
   releaseFrom,
   watched,
 } from './deploy-helpers.ts'
-import { sometime } from './deployed.ts'
 
 describe('a deploy that is cut short', { timeout: 120_000 }, ({ test, before, after }) => {
   let world: World

@@ -7,7 +7,9 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { secretsIn } from '../../ops/lib/env.ts'
 import { describe } from '../describe.ts'
+import { attempted } from '../lab/begin.ts'
 import { ops } from '../lab/ops.ts'
+import { sql } from '../lab/sql.ts'
 import type { World } from '../lab/world.ts'
 import {
   answering,
@@ -23,7 +25,6 @@ import {
   releaseFrom,
   watched,
 } from './deploy-helpers.ts'
-import { attempted, sql } from './deployed.ts'
 
 /** A web server in place of the app's: `answers` is an expression that gives a status from `path` and `headers`. */
 const server = (answers: string): Change => ({

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { describe, kills } from '../describe.ts'
+import { attempted, begin, sometime } from '../lab/begin.ts'
+import { deployed } from '../lab/deployed.ts'
+import { sql } from '../lab/sql.ts'
 import type { World } from '../lab/world.ts'
-import { attempted, begin, deployed, sometime, sql } from './deployed.ts'
 
 const boxDumps = '/box/everyskill/backups'
 

@@ -1,33 +1,6 @@
 import { spawn } from 'node:child_process'
-import { prepareApp } from '../lab/app.ts'
-import { ops, type Run } from '../lab/ops.ts'
-import { ROOT } from '../lab/shell.ts'
-import { labUp, type World } from '../lab/world.ts'
-
-/** The lab with a release on its server, built and deployed first if there is none, and with this repository as it is now. */
-export async function deployed(): Promise<World> {
-  const world = await labUp()
-  const runs = await world.server.exec(
-    'docker ps -q --filter label=com.docker.compose.project=everyskill --filter label=com.docker.compose.service=postgres',
-  )
-  if (runs === '') {
-    await prepareApp()
-    await ops(['build'])
-  }
-  await ops(['bootstrap'])
-  if (runs === '') await ops(['deploy'])
-  return world
-}
-
-/** Runs SQL as the administrator in the live database; columns separated by `|`. */
-export function sql(world: World, text: string, database = 'everyskill'): Promise<string> {
-  const postgres =
-    'docker ps -q --filter label=com.docker.compose.project=everyskill --filter label=com.docker.compose.service=postgres'
-  const encoded = Buffer.from(text).toString('base64')
-  return world.server.exec(
-    `echo ${encoded} | base64 -d | docker exec -i -u postgres "$(${postgres})" psql -X -q -v ON_ERROR_STOP=1 -At -d ${database}`,
-  )
-}
+import type { Run } from './ops.ts'
+import { ROOT } from './shell.ts'
 
 export type Started = { done: Promise<Run>; kill: () => void }
 
