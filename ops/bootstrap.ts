@@ -87,7 +87,6 @@ await main({ help, options: {} }, async ({ flags, session }: Call<Record<string,
       const files = backupFiles(flags.env, env)
       await putFiles(server, files)
       await server.run(onlyThese(files.map((file) => file.path)))
-      await server.run(sh`ln -sfn ${`${paths.env}/backup.env`} ${`${paths.repo}/.env`}`)
     })
     await session.step('install the crontab', async () => {
       const crontab = `${paths.repo}/cron/everyskill`
@@ -121,14 +120,12 @@ ${`${part}/bin/node`} --version >/dev/null; rm -rf ${paths.node}; mv ${part} ${p
     const cpu = architecture === 'aarch64' ? 'arm64' : 'x64'
     await local`cp -r ${parts.map((part) => join(repository, part))} ${stage}`
     writeFileSync(join(stage, 'REVISION'), `${(await revision()) ?? 'unknown'}\n`)
-    await $({
-      input: '',
-      cwd: stage,
-    })`npm ci --silent --omit=dev --ignore-scripts --os=linux --cpu=${cpu} --libc=glibc`
+    await $({ cwd: stage })`npm ci --silent --omit=dev --ignore-scripts --os=linux --cpu=${cpu} --libc=glibc`
     const [part, old] = [`${paths.repo}.part`, `${paths.repo}.old`]
     await server.feed(
       ['tar', '-C', stage, '-cz', '.'],
       sh`rm -rf ${part} ${old}; mkdir -p ${part}; tar -xz -C ${part} --no-same-owner
+ln -s ${`${paths.env}/backup.env`} ${`${part}/.env`}
 [ ! -e ${paths.repo} ] || mv ${paths.repo} ${old}; mv ${part} ${paths.repo}; rm -rf ${old}`,
     )
   }

@@ -6,6 +6,7 @@
 import { resolve } from 'node:path'
 import { checkout } from './lib/app.ts'
 import { operator } from './lib/audit.ts'
+import { reloadCaddy } from './lib/caddy.ts'
 import { type Call, main } from './lib/cli.ts'
 import { type Colour, otherThan } from './lib/compose.ts'
 import { composeEnv } from './lib/compose-env.ts'
@@ -22,16 +23,7 @@ import { newRelease, record, rollbackTarget } from './lib/release.ts'
 import { bringUp, changeOver, goLive, type Rollout, settle } from './lib/rollout.ts'
 import { fileNames } from './lib/server-env.ts'
 import { ship } from './lib/ship.ts'
-import {
-  caddyDigest,
-  ensure,
-  imagesFor,
-  migrate,
-  putFiles,
-  reloadCaddy,
-  stableImages,
-  stackImages,
-} from './lib/stack.ts'
+import { ensure, imagesFor, migrate, putFiles, stableImages, stackImages } from './lib/stack.ts'
 import { checkZone } from './lib/zone.ts'
 
 const help = `
@@ -68,6 +60,8 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
   const ca = env.PUBLIC_CA && pathIn(flags.env, env.PUBLIC_CA)
   const site = { name: env.NEXT_PUBLIC_ROOT_DOMAIN, address: env.PUBLIC_IPV4, ca }
   const restart = flags.restart ?? []
+  const strange = [...restart.filter((name) => !['caddy', 'postgres'].includes(name)), ...words.slice(1)]
+  if (strange.length > 0) throw new Fail('usage', `${strange.join(' ')}: not understood. See --help`)
   const rollout: Rollout = { server, session, site, restartCaddy: restart.includes('caddy') }
   const action = flags.rollback ? 'deploy --rollback' : 'deploy'
   const sha = flags.rollback ? await rollbackTarget(server, words[0]) : (words[0] ?? (await headOfApp()))
@@ -105,18 +99,18 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     await bringUp(rollout, next)
     await record(server, release)
     // --- from here on the new colour serves; changeOver says how far back is back ---
-    await (live ? changeOver(rollout, live, next) : goLive(rollout, next))
-    await record(server, { ...release, outcome: 'live' })
+    const proven = () => record(server, { ...release, outcome: 'live' })
+    if (live) await changeOver(rollout, live, next, proven)
+    else await goLive(rollout, next).then(proven)
     if (!session.dryRun) session.result(`${sha} is live as ${next} at https://${site.name}/`)
   }
 
   async function write(next: Colour, live: Colour | undefined): Promise<void> {
-    const before = await caddyDigest(server)
     const now = await stackImages(server)
     const stable = flags.rollback ? now : await stableImages(server, sha)
     const stack = imagesFor(sha, next, stable, now)
     await putFiles(server, [...artefactFiles(flags.env, env), ...secretFiles(env), composeEnv(env, stack)])
-    if (live && (await caddyDigest(server)) !== before) await reloadCaddy(server)
+    if (live) await reloadCaddy(server)
   }
 
   async function headOfApp(): Promise<string> {

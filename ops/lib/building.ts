@@ -32,7 +32,7 @@ export async function buildCommand(role: Role, { dir, sha, platform, args }: Bui
     `${basesLabel}=${await basesOf(file, args)}`,
   ]
   return [
-    ...['docker', 'buildx', 'build', '--load', '--platform', platform, '--file', file],
+    ...['docker', 'buildx', 'build', '--load', '--provenance=false', '--platform', platform, '--file', file],
     ...(target ? ['--target', target] : []),
     ...(role === 'web' ? ['--secret', 'id=next_server_actions_encryption_key,src=/dev/stdin'] : []),
     ...given.flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]),

@@ -11,6 +11,8 @@ export interface Facts {
   addresses: string[]
   /** Listening sockets on 80 and 443: local address and the process that holds it. */
   listeners: { address: string; port: string; holder: string }[]
+  /** The user id that we are on the server. */
+  uid: string
   /** The policy of iptables' FORWARD chain; empty where there is no iptables. */
   forward: string
   /** Whether our own Caddy runs: then the ports are ours. */
@@ -28,6 +30,7 @@ export async function look(host: Host): Promise<Facts> {
       sh`say free "$(df -Pk "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null || echo /)" | awk 'END { print $4 }')"`,
       sh`ip -o addr | awk '{ split($4, a, "/"); print "address\t" a[1] }'`,
       sh`{ ss -Hltnp '( sport = :80 or sport = :443 )'; ss -Hlunp '( sport = :443 )'; } | awk '{ print "listener\t" $4 " " $6 }'`,
+      sh`say uid "$(id -u)"`,
       sh`say forward "$(iptables -S FORWARD 2>/dev/null | awk 'NR == 1 { print $3 }' || true)"`,
       sh`say caddy "$(docker ps -q --filter label=com.docker.compose.project=everyskill --filter label=com.docker.compose.service=caddy 2>/dev/null || true)"`,
     ),
@@ -46,6 +49,7 @@ export async function look(host: Host): Promise<Facts> {
     freeBytes: Number(one('free')) * 1024,
     addresses: all('address'),
     listeners: all('listener').map(listener),
+    uid: one('uid'),
     forward: one('forward'),
     caddyRuns: one('caddy') !== '',
   }

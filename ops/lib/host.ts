@@ -113,7 +113,7 @@ export class Host {
     await this.run(
       sh`umask 077; mkdir -p ${dirname(path)}
 cat > ${part}; bytes=$(wc -c < ${part}); test "$bytes" -eq ${Buffer.byteLength(content)}
-chown ${`${owner}:${owner}`} ${part}; chmod ${mode} ${part}; mv -f ${part} ${path}`,
+chown ${`${owner}:${owner}`} ${part}; chmod ${mode} ${part}; sync ${part}; mv -f ${part} ${path}; sync ${dirname(path)}`,
       { input: content },
     )
   }

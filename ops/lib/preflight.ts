@@ -24,6 +24,9 @@ export function judge(facts: Facts, needs: Needs, now: number): void {
       : []),
     ...ports(facts, needs.addresses),
     ...routes(facts),
+    ...(facts.uid === '0'
+      ? []
+      : ['SERVER_USER must be root: the files that deploy writes belong to several users']),
   ]
   if (problems.length > 0) {
     throw new Fail(
@@ -49,7 +52,7 @@ function machine(facts: Facts, { addresses, bytes, architecture }: Needs): strin
   const gigabytes = (n: number) => `${(n / 1024 ** 3).toFixed(1)} GB`
   if (facts.freeBytes < bytes + spare) {
     problems.push(
-      `no space: ${gigabytes(facts.freeBytes)} free for Docker, ${gigabytes(bytes + spare)} needed: docker image prune -a, or a larger disk`,
+      `no space: ${gigabytes(facts.freeBytes)} free for Docker, ${gigabytes(bytes + spare)} needed: docker rmi the everyskill/* images of releases you will never roll back to, or a larger disk`,
     )
   }
   const here = facts.addresses.map(canonical)

@@ -1,3 +1,4 @@
+import { noteCaddy } from './caddy.ts'
 import { liveColours, removeColour, setLive, smokeInside, startColour, switchTo } from './colours.ts'
 import type { Colour } from './compose.ts'
 import type { Host } from './host.ts'
@@ -40,6 +41,7 @@ export async function bringUp({ server, session, site }: Rollout, colour: Colour
 export async function goLive({ server, session, site }: Rollout, colour: Colour): Promise<void> {
   await session.step(`${colour} takes requests`, () => setLive(server, [colour]))
   await session.step('caddy runs', () => ensure(server, session, 'caddy', true))
+  await noteCaddy(server)
   if (session.dryRun) return
   await session.step('the site answers over HTTPS', () => waitFor(site, '/', certificateSeconds))
 }
@@ -47,12 +49,19 @@ export async function goLive({ server, session, site }: Rollout, colour: Colour)
 /**
  * Moves requests from the live colour to the new one, watches it from outside over HTTPS, then stops the old one by id.
  * Until the watch ends the old one still runs: any failure moves the requests back to it and removes the new one.
+ * @param proven called once the new one is proven, before the old one is stopped
  */
-export async function changeOver(rollout: Rollout, live: Colour, next: Colour): Promise<void> {
+export async function changeOver(
+  rollout: Rollout,
+  live: Colour,
+  next: Colour,
+  proven: () => Promise<void>,
+): Promise<void> {
   const { server, session, site } = rollout
   await session.step('caddy runs', () => ensure(server, session, 'caddy', rollout.restartCaddy))
+  await noteCaddy(server)
   const serves = await get(site, '/').then(
-    ({ status }) => status === 200,
+    ({ status }) => status < 400,
     () => false,
   )
   try {
@@ -64,6 +73,7 @@ export async function changeOver(rollout: Rollout, live: Colour, next: Colour): 
     throw error
   }
   // --- from here on the way back is deploy --rollback ---
+  await proven()
   await session.step(`stop ${live}`, () => removeColour(server, live))
 }
 

@@ -51,7 +51,7 @@ export function get(site: Site, path: string): Promise<SiteAnswer> {
 }
 
 /**
- * Asks until the site answers 200 over valid HTTPS.
+ * Asks until the site answers, with a page or a redirect, over valid HTTPS.
  * @param seconds how long to go on asking: minutes for a first certificate, seconds for a site that is up
  * @param slow how long to go on when it is merely slow; as long, unless given
  * @throws Fail `failed` with the last answer
@@ -65,7 +65,7 @@ export async function waitFor(
   const start = Date.now()
   for (;;) {
     const last = await get(site, path).catch((error: Error) => error)
-    if (!(last instanceof Error) && last.status === 200) return last
+    if (!(last instanceof Error) && last.status < 400) return last
     const limit = last instanceof Slow ? slow : seconds
     if (Date.now() - start >= limit * 1000) {
       const why = last instanceof Error ? last.message : `HTTP ${last.status}`

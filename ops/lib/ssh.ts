@@ -47,7 +47,8 @@ export function pinned(knownHosts: string): Record<string, string> {
   return {
     BatchMode: 'yes',
     StrictHostKeyChecking: 'yes',
-    UserKnownHostsFile: knownHosts,
+    // ssh splits this value at blanks.
+    UserKnownHostsFile: `"${knownHosts}"`,
     GlobalKnownHostsFile: '/dev/null',
     ConnectTimeout: '10',
     ServerAliveInterval: '15',

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 import { type Colour, colours, compose, runningId, type Service } from './compose.ts'
 import type { StackImages } from './compose-env.ts'
+import { Fail } from './fail.ts'
 import type { ServerFile } from './files.ts'
 import type { Host } from './host.ts'
 import { imageOf, type Role } from './images.ts'
@@ -94,19 +95,18 @@ export async function ensure(
   await host.run(compose(sh`up -d --no-deps --wait --wait-timeout 120 ${service} 2>&1`), { timeout: 180 })
 }
 
-/** A digest of all that Caddy reads from files; Caddy is reloaded when it changed, and only then. */
-export async function caddyDigest(host: Host): Promise<string> {
-  return host.read(
-    sh`{ cat ${paths.caddy}/* ${`${paths.env}/caddy`}/* 2>/dev/null || true; } | sha256sum | cut -d ' ' -f 1`,
-  )
-}
-
-/** Reloads Caddy's files. Idle HTTP/1.1 connections are closed, so a request sent at that moment may be cut. */
-export async function reloadCaddy(host: Host): Promise<void> {
-  await host.run(sh`docker exec -w /etc/caddy $(${runningId('caddy')}) caddy reload --force 2>&1`)
-}
-
-/** Applies the app's migrations with its own migrator, in a one-off container of the release; safe to run again. */
+/**
+ * Applies the app's migrations with its own migrator, in a one-off container of the release; safe to run again. A migration
+ * is never cut short: what a killed deploy left running goes on, and is waited for by a person.
+ * @throws Fail `refused` while one still runs
+ */
 export async function migrate(host: Host): Promise<void> {
-  await host.run(compose(sh`--profile migrate run --rm --no-deps -T migrate 2>&1`), { timeout: 900 })
+  const busy = await host.read(runningId('migrate'))
+  if (busy !== '') {
+    throw new Fail(
+      'refused',
+      `a migration still runs on the server: docker logs -f ${busy.slice(0, 12)}, wait for its end`,
+    )
+  }
+  await host.run(compose(sh`--profile migrate run --rm --no-deps -T migrate 2>&1`), { timeout: 6 * 3600 })
 }

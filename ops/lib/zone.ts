@@ -31,7 +31,7 @@ export async function checkZone(host: Host, image: string, envFile: string, env:
   const zone = env.NEXT_PUBLIC_ROOT_DOMAIN
   const root = env.TRUSTED_ROOT ? `\n${readPem(envFile, env.TRUSTED_ROOT)}` : ''
   const answer = await host.run(
-    sh`docker run --rm -i --read-only --cap-drop ALL ${image} node -e ${ask} ${zone}`,
+    sh`docker run --rm -i --pull never --read-only --cap-drop ALL ${image} node -e ${ask} ${zone}`,
     { input: `${env.HETZNER_DNS_API_TOKEN}${root}` },
   )
   if (answer === '') return

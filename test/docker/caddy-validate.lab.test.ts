@@ -48,14 +48,14 @@ describe('the Caddy image', { timeout: 120_000 }, ({ test, before, after }) => {
   test('keeps the token out of the configuration and of what inspect shows', async () => {
     const { ok, stdout } = await run('caddy', 'adapt', ...CONFIG)
     assert.ok(ok)
-    assert.match(stdout, '{file./run/secrets/hetzner_dns_api_token}')
+    assert.match(stdout, '{file./run/caddy/hetzner_dns_api_token}')
     assert.not.match(stdout, TOKEN)
     const config = await world.compose(['config'])
     assert.not.match(config.stdout, TOKEN)
   })
 
   test('reads the token, writes its data and nothing else, and has no capability', async () => {
-    const script = `id -u; cat /run/secrets/hetzner_dns_api_token; grep -E '^(CapEff|NoNewPrivs)' /proc/self/status
+    const script = `id -u; cat /run/caddy/hetzner_dns_api_token; grep -E '^(CapEff|NoNewPrivs)' /proc/self/status
       for at in /data/caddy /config/caddy /etc/caddy /usr/bin; do touch $at/x 2> /dev/null && echo $at; done; true`
     const { stdout } = await run('sh', '-c', script)
     assert.equal(stdout.trim().split(/\s+/), [

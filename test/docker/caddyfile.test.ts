@@ -15,9 +15,12 @@ describe('Caddyfile', ({ test }) => {
     for (const name of names) assert.ok(given.includes(name ?? ''), name)
   })
 
-  test('the token comes from the secret that Compose mounts', () => {
-    assert.match(caddyfile, 'dns hetzner {file./run/secrets/hetzner_dns_api_token}')
-    assert.equal(compose.services.caddy.secrets, ['hetzner_dns_api_token'])
+  test('the token comes from a mounted folder, so that a renewed one arrives', () => {
+    assert.match(caddyfile, 'dns hetzner {file./run/caddy/hetzner_dns_api_token}')
+    const folders = compose.services.caddy.volumes.filter(
+      ({ target }: { target: string }) => target === '/run/caddy',
+    )
+    assert.equal(folders.length, 1)
   })
 
   test('sends to both colours by their names and the port they listen on', () => {

@@ -160,6 +160,7 @@ describe('docker-compose.prod.yml', ({ test }) => {
     const binds = services.flatMap(([, { volumes = [] }]) => volumes.filter(({ type }) => type === 'bind'))
     assert.equal([...new Set(binds.map(({ source, target }) => `${source} ${target}`))].sort(), [
       '../caddy /etc/caddy',
+      '../env/caddy /run/caddy',
       '../live /run/live',
       './drain.cjs /ops/drain.cjs',
     ])

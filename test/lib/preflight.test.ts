@@ -13,6 +13,7 @@ const good: Facts = {
   freeBytes: 50 * 1024 ** 3,
   addresses: ['127.0.0.1', '203.0.113.7'],
   listeners: [],
+  uid: '0',
   forward: 'DROP',
   caddyRuns: false,
 }
@@ -58,7 +59,8 @@ describe('preflight', ({ test }) => {
     assert.is(refusal({ listeners, caddyRuns: true }), '')
   })
 
-  test('refuses an address that is not there, another architecture, clocks apart', () => {
+  test('refuses an address that is not there, another architecture, clocks apart, another user', () => {
+    assert.match(refusal({ uid: '1000' }), /SERVER_USER must be root/)
     assert.match(refusal({ addresses: ['203.0.113.8'] }), /203\.0\.113\.7 .*is not an address/)
     assert.match(refusal({ architecture: 'aarch64' }), /the server is linux\/arm64/)
     assert.match(refusal({ clock: now / 1000 - 90 }), /clocks/)
