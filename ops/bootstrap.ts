@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { $ } from 'zx'
-import { audit, operator } from './lib/audit.ts'
+import { operator } from './lib/audit.ts'
 import { backupFiles, backupNames } from './lib/backups.ts'
 import { type Call, main } from './lib/cli.ts'
 import { readEnv } from './lib/env.ts'
@@ -16,7 +16,7 @@ import { local } from './lib/local.ts'
 import { withLock } from './lib/lock.ts'
 import { nodePackage, nodeVersion } from './lib/node.ts'
 import { paths } from './lib/paths.ts'
-import { revision } from './lib/recorded.ts'
+import { recorded, revision } from './lib/recorded.ts'
 import { type Script, sh } from './lib/sh.ts'
 import { putFiles } from './lib/stack.ts'
 
@@ -54,7 +54,6 @@ const parts = [
 await main({ help, options: {} }, async ({ flags, session }: Call<Record<string, never>>) => {
   const env = readEnv(flags.env, [...hostNames, ...backupNames])
   const server = serverOf(flags.env, env, session)
-  const startedAt = Date.now()
 
   const architecture = await session.step('check the engine and the tools', async () => {
     const missing = await server.read(
@@ -80,7 +79,14 @@ await main({ help, options: {} }, async ({ flags, session }: Call<Record<string,
     return server.read(sh`uname -m`)
   })
 
-  await withLock(server, session, { name: 'deploy', who: operator(), what: 'bootstrap' }, async () => {
+  const claim = { name: 'deploy', who: operator(), what: 'bootstrap' }
+  await withLock(server, session, claim, () => recorded(server, session, 'bootstrap', bootstrap))
+  if (!session.dryRun) session.result(`${server.name} is ready: tsx ops/deploy.ts`)
+
+  // ---
+
+  async function bootstrap(about: Record<string, string>): Promise<void> {
+    about.node = nodeVersion
     await session.step(`put Node ${nodeVersion} in ${paths.node}`, () => putNode(architecture))
     await session.step(`put this repository in ${paths.repo}`, () => putRepository(architecture))
     await session.step("write the backup's configuration", async () => {
@@ -94,12 +100,7 @@ await main({ help, options: {} }, async ({ flags, session }: Call<Record<string,
         sh`install -m 0644 ${crontab} /etc/cron.d/.everyskill; mv -f /etc/cron.d/.everyskill /etc/cron.d/everyskill`,
       )
     })
-    const seconds = (Date.now() - startedAt) / 1000
-    await audit(server, { action: 'bootstrap', outcome: 'done', seconds, about: { node: nodeVersion } })
-  })
-  if (!session.dryRun) session.result(`${server.name} is ready: tsx ops/deploy.ts`)
-
-  // ---
+  }
 
   async function putNode(architecture: string): Promise<void> {
     const has = await server.probe(sh`${`${paths.node}/bin/node`} --version`)

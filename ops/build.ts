@@ -115,6 +115,7 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
       sha: app.sha,
       platform: env.DEPLOY_PLATFORM,
       args: buildArgs[role],
+      dryRun: session.dryRun,
     })
     if (session.dryRun) return session.wouldRun('operator', command.join(' '))
     // Through cat: BuildKit opens /dev/stdin anew, which works for a pipe and not for the socket that Node gives.

@@ -21,15 +21,20 @@ export interface Build {
   platform: string
   /** Build arguments; one without a value keeps the Dockerfile's default. Nothing secret: they stay in the image's history. */
   args: Record<string, string | undefined>
+  /** Only show the command: no base image is pulled to learn its digest. */
+  dryRun: boolean
 }
 
 /** The argv that builds an image. The web's reads the server actions key on stdin. */
-export async function buildCommand(role: Role, { dir, sha, platform, args }: Build): Promise<string[]> {
+export async function buildCommand(
+  role: Role,
+  { dir, sha, platform, args, dryRun }: Build,
+): Promise<string[]> {
   const { file, target, context } = sources[role]
   const given = Object.entries(args).filter(([, value]) => value !== undefined)
   const labels = [
     ...(context ? titleOf(role) : revisionOf(role, sha)),
-    `${basesLabel}=${await basesOf(file, args)}`,
+    `${basesLabel}=${dryRun ? 'read when it is built' : await basesOf(file, args)}`,
   ]
   return [
     ...['docker', 'buildx', 'build', '--load', '--provenance=false', '--platform', platform, '--file', file],

@@ -26,7 +26,14 @@ export async function ship(
       host.name,
       `docker pull ${names.join(' ')}, through a registry on this machine's loopback`,
     )
-  const port = await startRegistry(registryImage)
+  try {
+    await throughRegistry(host, session, names, await startRegistry(registryImage))
+  } finally {
+    await local`docker rm -f ${container}`.nothrow()
+  }
+}
+
+async function throughRegistry(host: Host, session: Session, names: string[], port: string): Promise<void> {
   const digests = new Map<string, string>()
   for (const image of names) digests.set(image, await push(image, port))
   const forward = `localhost:${serverPort}:127.0.0.1:${port}`
@@ -42,7 +49,10 @@ export async function ship(
   }
 }
 
-/** Loopback only, and its store is a volume: the next release pushes only what is new. */
+/**
+ * Loopback only, and only while images travel: the web image is a secret. Its store is a volume, so the next release pushes
+ * only what is new.
+ */
 async function startRegistry(image: string): Promise<string> {
   const port = () => local`docker port ${container} 5000/tcp`.nothrow()
   let answer = await port()
