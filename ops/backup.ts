@@ -1,7 +1,8 @@
 /**
  * Makes an encrypted dump of the database on the server, proves that it can be read to its end, and copies it to the Storage
  * Box. Cron calls it on the server; the same works from the operator's machine over ssh.
- * It never writes plaintext to a disk, and never deletes on the Storage Box but by `prune` from the operator's machine.
+ * It never writes plaintext to a disk. On the Storage Box it removes the unfinished `.part` folders that killed runs left;
+ * finished backups are deleted there only by `prune`, from the operator's machine.
  * The way back: ops/restore.ts.
  */
 
@@ -15,7 +16,7 @@ import { attempt } from './lib/exclusive.ts'
 import { Fail } from './lib/fail.ts'
 import { Host, hostNames, serverOf } from './lib/host.ts'
 import { withLock } from './lib/lock.ts'
-import { makeBackup, retireBackups, shipBackups } from './lib/making.ts'
+import { makeBackup, refuseFailed, retireBackups, shipBackups } from './lib/making.ts'
 import { expired, isLabel, summary } from './lib/manifest.ts'
 import { recorded } from './lib/recorded.ts'
 import { fromBox } from './lib/source.ts'
@@ -90,8 +91,11 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
           makeBackup(server, session, env, wish),
         )
         if (made) Object.assign(about, { label: made.label, sha256: made.files['database.dump.gpg'].sha256 })
-        await session.step('copy to the Storage Box, compare', () => shipBackups(server, session, box))
-        await session.step('remove old copies on the server', () => retireBackups(server, days))
+        const { held, failed } = await session.step('copy to the Storage Box, compare', () =>
+          shipBackups(server, session, box),
+        )
+        await session.step('remove old copies on the server', () => retireBackups(server, days, held))
+        refuseFailed(failed)
         if (made && !quiet) session.result(flags.json ? JSON.stringify(made, null, 2) : summary(made))
       }),
     )

@@ -5,7 +5,7 @@
  * is truncated, altered or made for another key is refused before the server is touched.
  */
 import { operator } from './lib/audit.ts'
-import { prove } from './lib/backups.ts'
+import { noteRestored } from './lib/backups.ts'
 import { keyNames } from './lib/ciphertext.ts'
 import { type Call, main } from './lib/cli.ts'
 import { compareRestored, comparisonText, refuseDifferences } from './lib/comparing.ts'
@@ -17,7 +17,7 @@ import { hostNames, serverOf } from './lib/host.ts'
 import { withLocks } from './lib/lock.ts'
 import { isLabel, labelAt } from './lib/manifest.ts'
 import { recorded } from './lib/recorded.ts'
-import { dropLeftovers, healthy, restoreDatabase, restoreRoles, roomFor } from './lib/restoring.ts'
+import { askOrGoBack, healthy, makeRoom, restoreDatabase, restoreRoles } from './lib/restoring.ts'
 import { inScratch } from './lib/scratch.ts'
 import { fromBox, fromServer } from './lib/source.ts'
 import { createLike, dropSpares, lastKept, spareName, spares, swap } from './lib/spares.ts'
@@ -80,7 +80,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
       await execute(scratch, session, 'postgres', 'create database everyskill owner everyskill')
       await session.step('restore the database', () => restoreDatabase(scratch, gpg, dump, 'everyskill'))
       await compare(scratch, 'everyskill')
-      await prove(server, label, 'restored')
+      await noteRestored(server, session, label)
     }),
   )
 
@@ -91,8 +91,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     const kept = spareName('before', labelAt(started))
     about.kept = kept
     await changing('restore --in-place', ['deploy', 'backup'], async () => {
-      await roomFor(live)
-      await dropLeftovers(live, session)
+      await makeRoom(live, session)
       try {
         await session.step('restore missing roles', () => restoreRoles(live, gpg, roles))
         await session.step(`make ${fresh}`, () => createLike(live, session, fresh))
@@ -100,19 +99,14 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
         await session.step('gather statistics', () => execute(live, session, fresh, 'analyze'))
         await compare(live, fresh)
       } catch (error) {
-        await dropSpares(live, session, [fresh])
+        const told = (also: Error) => session.say(`${fresh} stays: ${also.message}`)
+        await dropSpares(live, session, [fresh]).catch(told)
         throw error
       }
       // --- point of no return: both names change in one transaction ---
       await session.step(`put it in place, keep ${kept}`, () => swap(live, session, fresh, kept))
-      await prove(server, manifest.label, 'restored')
-      try {
-        await session.step('ask the app', () => healthy(server))
-      } catch (error) {
-        const undone = spareName('undone', labelAt(new Date()))
-        await session.step(`put ${kept} back, keep ${undone}`, () => swap(live, session, kept, undone))
-        throw error
-      }
+      await askOrGoBack(live, session, kept)
+      await noteRestored(server, session, manifest.label)
     })
     session.say(`Proven? tsx ops/restore.ts --discard ${kept}. Not as it should be? --undo`)
   }

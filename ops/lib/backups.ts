@@ -5,6 +5,7 @@ import { exclusive } from './exclusive.ts'
 import type { Host } from './host.ts'
 import { dateOf, isLabel, type Manifest, parseManifest } from './manifest.ts'
 import { paths } from './paths.ts'
+import type { Session } from './session.ts'
 import { lines, sh } from './sh.ts'
 
 /** What has been shown about a backup: that the box holds it unaltered, that it opens, that it restores. */
@@ -49,6 +50,12 @@ export async function prove(host: Host, label: string, what: Proof): Promise<voi
   const line = `${new Date().toISOString()} ${what} ${operator().replace(/[\s;]/g, '_')}`
   const folder = `${paths.dumps}/${label}`
   await host.run(sh`umask 077; [ ! -d ${folder} ] || printf "%s\\n" ${line} >> ${`${folder}/proofs`}`)
+}
+
+/** Writes down that a backup restores. The restore is good without the note: that it failed is only told. */
+export async function noteRestored(host: Host, session: Session, label: string): Promise<void> {
+  const told = (error: Error) => session.say(`not written down that ${label} was restored: ${error.message}`)
+  await prove(host, label, 'restored').catch(told)
 }
 
 /** Removes backups from the server: first out of the list by renaming, so that half of one never counts. */

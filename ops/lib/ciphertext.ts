@@ -1,5 +1,5 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { $ } from 'zx'
 import { countRows } from './dump.ts'
@@ -13,12 +13,32 @@ export const keyNames = ['BACKUP_GPG_HOMEDIR', 'BACKUP_GPG_PASSPHRASE'] as const
 
 /** A folder of this process that nobody else can enter; it goes when the script ends, at the latest when the next one begins. */
 export function privateDir(session: Session): string {
-  const owner = (name: string) => /^everyskill-(\d+)-\w{6}$/.exec(name)?.[1]
-  const stale = readdirSync(tmpdir()).filter((name) => owner(name) && !existsSync(`/proc/${owner(name)}`))
-  for (const name of stale) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  clearStale()
   const dir = mkdtempSync(join(tmpdir(), `everyskill-${process.pid}-`))
   session.atEnd(() => rmSync(dir, { recursive: true, force: true }))
   return dir
+}
+
+/** Removes what killed scripts of this user left. What cannot be removed stays: it must not stop this one. */
+function clearStale(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^everyskill-([1-9]\d*)-\w{6}$/.exec(name)?.[1]
+    if (!pid || runs(Number(pid))) continue
+    const path = join(tmpdir(), name)
+    try {
+      if (lstatSync(path).uid === userInfo().uid) rmSync(path, { recursive: true, force: true })
+    } catch {}
+  }
+}
+
+/** Whether a process of any user runs; one of another user answers EPERM. */
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
 }
 
 /**

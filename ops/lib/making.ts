@@ -40,18 +40,53 @@ export async function makeBackup(
   return manifest
 }
 
-/** Copies to the box what it does not hold yet, also of earlier runs, and clears away what killed runs left there. */
-export async function shipBackups(server: Host, session: Session, box: Box): Promise<void> {
-  const waiting = (await shelf(server)).filter((one) => one.manifest && !one.proven.shipped)
-  const there = (await attempt(server, session, boxList(box, true))).split('\n')
+/** What a round of copying came to. */
+export interface Shipped {
+  /** Labels of the finished backups that the box holds now. */
+  held: string[]
+  /** Why a backup could not be copied, in the order of the attempts. */
+  failed: { label: string; error: Fail }[]
+}
+
+/**
+ * Copies to the box what it does not hold, the newest first: also what an earlier run could not, and what a box that was
+ * emptied or replaced held once. One that fails does not stop the others; a box that is gone does.
+ * Clears away what killed runs left there.
+ */
+export async function shipBackups(server: Host, session: Session, box: Box): Promise<Shipped> {
+  const local = (await shelf(server)).filter((one) => one.manifest)
+  const said = await attempt(server, session, boxList(box, true))
+  // A dry run has not asked the box: what was shipped counts as there
+  const shipped = local.filter((one) => one.proven.shipped).map((one) => one.label)
+  const there = session.dryRun ? shipped : said.split('\n')
+  const waiting = local.filter((one) => !one.proven.shipped || !there.includes(one.label)).reverse()
+  const held = new Set(there.filter(isLabel))
+  const failed: Shipped['failed'] = []
   for (const { label } of waiting) {
-    await attempt(server, session, boxShip(box, paths.dumps, label, there.includes(label)))
-    await prove(server, label, 'shipped')
+    try {
+      await attempt(server, session, boxShip(box, paths.dumps, label, there.includes(label)))
+      await prove(server, label, 'shipped')
+      held.add(label)
+    } catch (error) {
+      if (!(error instanceof Fail)) throw error
+      held.delete(label)
+      failed.push({ label, error })
+      if (error.outcome === 'noConnection' || error.outcome === 'timedOut') break
+    }
   }
   for (const name of staleParts(there, waiting)) {
     const kept = (error: Error) => session.say(`${name} stays on the Storage Box: ${error.message}`)
     await attempt(server, session, boxRemove(box, name)).catch(kept)
   }
+  return { held: [...held], failed }
+}
+
+/** @throws Fail naming every backup that could not be copied, with the outcome of the first */
+export function refuseFailed(failed: Shipped['failed']): void {
+  const [first] = failed
+  if (!first) return
+  const why = failed.map(({ label, error }) => `${label}: ${error.message}`).join('\n  ')
+  throw new Fail(first.error.outcome, `not copied to the Storage Box:\n  ${why}`)
 }
 
 function staleParts(there: readonly string[], waiting: readonly Kept[]): string[] {
@@ -59,8 +94,12 @@ function staleParts(there: readonly string[], waiting: readonly Kept[]): string[
   return parts.filter((name) => !waiting.some((one) => `${one.label}.part` === name))
 }
 
-/** Removes copies on the server whose time is over: never the newest, never one that the box does not hold. */
-export async function retireBackups(server: Host, days: number): Promise<void> {
-  const shipped = (await shelf(server)).filter((one) => one.proven.shipped).map((one) => one.label)
-  await removeFromShelf(server, expired(shipped, new Date(), days, 1))
+/**
+ * Removes copies on the server whose time is over: never the newest, never one that the box does not hold.
+ * @param held what the box listed in this run
+ */
+export async function retireBackups(server: Host, days: number, held: readonly string[]): Promise<void> {
+  const shipped = (await shelf(server)).filter((one) => one.proven.shipped && held.includes(one.label))
+  const labels = shipped.map((one) => one.label)
+  await removeFromShelf(server, expired(labels, new Date(), days, 1))
 }

@@ -12,7 +12,7 @@ const manifestSchema = v.object({
   format: v.literal(1),
   label: v.pipe(v.string(), v.regex(label)),
   kind: v.picklist(['hourly', 'full']),
-  createdAt: v.string(),
+  createdAt: v.pipe(v.string(), v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/)),
   database: v.string(),
   files: v.object({ 'database.dump.gpg': file, 'globals.sql.gpg': file }),
   /** Rows of each table, counted in the dump itself. */
@@ -31,7 +31,11 @@ export type Rows = Record<string, number>
 
 /** A backup's name: the second it began, in UTC. Names sort by age. */
 export function labelAt(date: Date): string {
-  return date.toISOString().replace(/[-:]|\.\d+/g, '')
+  return secondOf(date.toISOString())
+}
+
+function secondOf(iso: string): string {
+  return iso.replace(/[-:]|\.\d+/g, '')
 }
 
 /** Whether a folder's name is that of a finished backup. `.part` never is. */
@@ -61,8 +65,9 @@ export function expired(labels: readonly string[], now: Date, days: number, keep
  */
 export function parseManifest(text: string, name: string, where: string): Manifest {
   const result = v.safeParse(manifestSchema, json(text))
-  if (result.success && result.output.label === name) return result.output
-  const why = result.success ? `it says ${result.output.label}` : v.summarize(result.issues)
+  const whose = result.success ? [result.output.label, secondOf(result.output.createdAt)] : []
+  if (result.success && whose.every((one) => one === name)) return result.output
+  const why = result.success ? `it says ${whose.join(' and ')}` : v.summarize(result.issues)
   throw new Fail('unverified', `manifest.json of ${name} on the ${where} is damaged: ${why}`)
 }
 

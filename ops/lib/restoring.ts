@@ -1,11 +1,12 @@
 import { runningId } from './compose.ts'
-import { type Cluster, inside, query } from './database.ts'
+import { type Cluster, inside, liveCluster, query } from './database.ts'
 import { database } from './dump.ts'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
+import { labelAt } from './manifest.ts'
 import type { Session } from './session.ts'
-import { lines, sh } from './sh.ts'
-import { dropSpares, spares } from './spares.ts'
+import { lines, type Script, sh } from './sh.ts'
+import { dropSpares, spareName, spares, swap } from './spares.ts'
 
 const hours = 6 * 3600
 
@@ -40,28 +41,40 @@ export async function restoreDatabase(
 }
 
 /**
- * A second copy of the database must fit beside the live one, with some air.
+ * A second copy of the database must fit beside the live one, with some air, once what killed restores left is dropped.
  * @throws Fail `refused` when it does not
  */
-export async function roomFor(cluster: Cluster): Promise<void> {
+export async function makeRoom(cluster: Cluster, session: Session): Promise<void> {
+  await dropLeftovers(cluster, session)
+  return enough(cluster, inside(cluster, ['df', '-B1', '--output=avail', '/var/lib/postgresql/data']))
+}
+
+/**
+ * The same for a copy in a scratch container: where the engine keeps its containers.
+ * @throws Fail `refused` when it does not fit
+ */
+export async function roomForScratch(host: Host): Promise<void> {
+  return enough(liveCluster(host), sh`df -B1 --output=avail "$(docker info -f '{{.DockerRootDir}}')"`)
+}
+
+async function enough(cluster: Cluster, df: Script): Promise<void> {
   const [size = '0'] = await query(
     cluster,
     'postgres',
     `select coalesce(max(pg_database_size(oid)), 0) from pg_database where datname = '${database}'`,
   )
-  const free = await cluster.host.read(
-    lines(inside(cluster, ['df', '-B1', '--output=avail', '/var/lib/postgresql/data'])),
-  )
+  const free = Number((await cluster.host.read(df)).trim().split('\n').at(-1))
   const needed = Number(size) * 1.3 + 256 * 1024 ** 2
-  if (Number(free.split('\n').at(-1)) > needed) return
+  if (free > needed) return
+  const mb = (bytes: number) => `${Math.round(bytes / 1024 ** 2)} MB`
   throw new Fail(
     'refused',
-    `a second copy of the database needs ${Math.round(needed / 1024 ** 2)} MB free on the server's disk`,
+    `a second copy of the database (${mb(Number(size))}) needs ${mb(needed)} free on the server's disk; ${mb(free)} are`,
   )
 }
 
 /** Drops databases of restores that were killed before they took the live one's place. */
-export async function dropLeftovers(cluster: Cluster, session: Session): Promise<void> {
+async function dropLeftovers(cluster: Cluster, session: Session): Promise<void> {
   const names = (await spares(cluster)).map((one) => one.name)
   await dropSpares(
     cluster,
@@ -90,4 +103,18 @@ export async function healthy(host: Host): Promise<number> {
       throw new Fail('unverified', 'the app does not answer /api/health on the restored database')
   }
   return ids.length
+}
+
+/** Asks the app on the restored database; when it does not answer, what was live comes back, and the error goes on. */
+export async function askOrGoBack(cluster: Cluster, session: Session, kept: string): Promise<void> {
+  try {
+    await session.step('ask the app', () => healthy(cluster.host))
+  } catch (error) {
+    const undone = spareName('undone', labelAt(new Date()))
+    const back = session.step(`put ${kept} back, keep ${undone}`, () => swap(cluster, session, kept, undone))
+    await back.catch((also: Error) =>
+      session.say(`${kept} was not put back (--undo does it): ${also.message}`),
+    )
+    throw error
+  }
 }

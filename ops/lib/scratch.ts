@@ -1,6 +1,7 @@
 import type { Cluster } from './database.ts'
 import { findPostgres } from './dump.ts'
 import type { Host } from './host.ts'
+import { roomForScratch } from './restoring.ts'
 import type { Session } from './session.ts'
 import { lines, sh } from './sh.ts'
 
@@ -12,19 +13,25 @@ export function scratchCluster(host: Host): Cluster {
   return { host, find: sh`postgres=${name}` }
 }
 
-/** Does work in a scratch server, which is gone afterwards, however the work ended. */
+/**
+ * Does work in a scratch server, which is gone afterwards, however the work ended.
+ * @throws Fail `refused` when the disk has no room for a second copy of the database
+ */
 export async function inScratch(
   host: Host,
   session: Session,
   work: (scratch: Cluster) => Promise<void>,
 ): Promise<void> {
   await removeScratch(host)
+  await roomForScratch(host)
   try {
     await session.step('start a scratch server', () => startScratch(host))
     await work(scratchCluster(host))
-  } finally {
-    await removeScratch(host)
+  } catch (error) {
+    await removeScratch(host).catch((also: Error) => session.say(`${name} stays: ${also.message}`))
+    throw error
   }
+  await removeScratch(host)
 }
 
 /** Removes the scratch container, also one that a killed run left: one runs at a time, under the restore lock. */

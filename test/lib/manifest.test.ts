@@ -99,6 +99,21 @@ describe('a manifest', ({ test }) => {
     )
   })
 
+  test('is refused when it was made at no moment, or not at the one it is named after', () => {
+    for (const createdAt of [
+      "2026-11-22T20:53:10Z'; drop table x; --",
+      '2026-11-22T20:53:10+01:00',
+      '22.11.2026 20:53:10',
+      '2026-11-22T20:53:10.123Z\n',
+      '',
+    ])
+      assert.match(String(refused(JSON.stringify({ ...manifest, createdAt }))), /damaged/, createdAt)
+    const later = JSON.stringify({ ...manifest, createdAt: '2026-11-22T20:53:11.000Z' })
+    assert.match(String(refused(later)), /it says 20261122T205310Z and 20261122T205311Z/)
+    const whole = { ...manifest, createdAt: '2026-11-22T20:53:10Z' }
+    assert.equal(parseManifest(JSON.stringify(whole), manifest.label, 'server'), whole)
+  })
+
   test('fits into one line', () =>
     assert.is(summary(manifest), '20261122T205310Z: 2 tables, 3 rows, 10 bytes'))
 })

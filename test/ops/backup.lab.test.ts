@@ -196,7 +196,7 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
   test('of an old age goes from the server only when it is shipped, and never the newest', async () => {
     const { label } = await newest()
     await world.server.exec(
-      `cd ${dumps}; for old in 20200101T000000Z 20200102T000000Z; do cp -a ${label} $old; sed -i s/${label}/$old/ $old/manifest.json; done; rm 20200102T000000Z/proofs`,
+      `cd ${dumps}; for day in 01 02; do old=202001"$day"T000000Z; cp -a ${label} $old; sed -i -e s/${label}/$old/ -e '/"createdAt"/s/: ".*"/: "2020-01-'$day'T00:00:00Z"/' $old/manifest.json; done; rm 20200102T000000Z/proofs`,
     )
     await good()
     const kept = await names(dumps)
