@@ -85,7 +85,7 @@ describe('a new server', { timeout: 120_000 }, ({ test, before, after }) => {
     const data = '/var/lib/docker'
     await meanwhile(`mount -t tmpfs -o size=64m none ${data}`, `umount ${data}`, async () => {
       const { stderr } = await ended(3, 'deploy')
-      assert.match(stderr, /no space: 0\.1 GB free for Docker, [3-9]\.\d GB needed: docker image prune/)
+      assert.match(stderr, /no space: 0\.1 GB free for Docker, [3-9]\.\d GB needed: docker rmi/)
     })
     await untouched()
   })
