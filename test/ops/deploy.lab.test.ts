@@ -203,7 +203,7 @@ describe('a deploy', { timeout: 120_000 }, ({ test, before, after }) => {
       assert.equal([now.caddy, now.postgres], [was.caddy, was.postgres])
 
       const unknown = await ended(3, 'deploy', '--rollback', 'abcdef')
-      assert.match(unknown.stderr, /no such release to go back to[\s\S]*before it:\n {2}\d{8}T/)
+      assert.match(unknown.stderr, /no such release to go back to[\s\S]*Name one of these:\n {2}\d{8}T/)
       await ops(['deploy', '--rollback'])
       assert.equal(await liveNow(), home)
       const back = await containers(world)
