@@ -24,7 +24,8 @@ const help = `
 ops/bootstrap.ts: make a server with Docker ready for deploys and backups
 
 Puts Node, this repository with its production dependencies, the backup's
-configuration and the crontab on the server. Restarts nothing, removes nothing.
+configuration and the crontab on the server. Restarts nothing; what an earlier
+backup configuration left in env/backup is removed.
 
   tsx ops/bootstrap.ts
 

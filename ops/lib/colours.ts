@@ -50,7 +50,7 @@ export async function switchTo(host: Host, from: Colour, to: Colour): Promise<vo
   await setLive(host, [to])
 }
 
-/** Waits until the requests that a colour still has are answered (at most 30 s), then stops it by id and removes it. */
+/** Waits until the requests that a colour still has are answered (at most 40 s, see drain.cjs), then stops it by id and removes it. */
 export async function removeColour(host: Host, colour: Colour): Promise<void> {
   await host.run(
     lines(

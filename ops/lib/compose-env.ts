@@ -11,7 +11,7 @@ export interface StackImages {
   green: string
 }
 
-/** Compose's own variables: nothing secret, so that `docker compose config` can be shown to anybody. */
+/** Compose's own variables: nothing secret. (`docker compose config` still shows web.env; use --quiet.) */
 export function composeEnv(env: ServerEnv, images: StackImages): ServerFile {
   const values = {
     CADDY_IMAGE: images.caddy,

@@ -19,7 +19,7 @@ export interface Release {
   startedAt: string
   /** `started` until the switch is proven, then `live`. A deploy that failed or was killed leaves `started`. */
   outcome: 'started' | 'live'
-  /** Each image with its id on the server and the base images (with digests) that it was built from. */
+  /** Each image with its id on the machine that built it and the base images (with digests) that it was built from. */
   images: Partial<Record<Role, { name: string; id: string; bases: string }>>
 }
 
