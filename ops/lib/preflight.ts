@@ -37,7 +37,8 @@ export function judge(facts: Facts, needs: Needs, now: number): void {
 }
 
 function engine({ engine, compose }: Facts): string[] {
-  if (engine === '') return ['no Docker engine answers: systemctl start docker, or install it (README, A real server)']
+  if (engine === '')
+    return ['no Docker engine answers: systemctl start docker, or install it (README, A real server)']
   const problems = []
   if (!atLeast(engine, [20, 10])) problems.push(`Docker ${engine} is older than 20.10: upgrade it`)
   if (!atLeast(compose, [2, 30]))
