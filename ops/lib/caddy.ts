@@ -1,5 +1,5 @@
 import { runningId } from './compose.ts'
-import { Fail } from './fail.ts'
+import { Fail, outcomeOf, undoing } from './fail.ts'
 import type { Host } from './host.ts'
 import { paths } from './paths.ts'
 import { sh } from './sh.ts'
@@ -24,10 +24,9 @@ export async function reloadCaddy(host: Host): Promise<void> {
   try {
     await host.run(sh`docker exec -w /etc/caddy ${caddy} caddy reload --force 2>&1`)
   } catch (error) {
-    await host.run(sh`[ ! -e ${`${loaded}/Caddyfile`} ] || cp -a ${`${loaded}/Caddyfile`} ${paths.caddy}`)
-    throw new Fail(
-      'failed',
-      `Caddy refuses its new files and goes on with the old ones: ${(error as Error).message}`,
+    const said = `Caddy refuses its new files and goes on with the old ones: ${(error as Error).message}`
+    await undoing(new Fail(outcomeOf(error), said), () =>
+      host.run(sh`[ ! -e ${`${loaded}/Caddyfile`} ] || cp -a ${`${loaded}/Caddyfile`} ${paths.caddy}`),
     )
   }
 }

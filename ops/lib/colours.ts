@@ -1,5 +1,5 @@
 import { type Colour, colours, compose, runningId } from './compose.ts'
-import { Fail } from './fail.ts'
+import { Fail, outcomeOf, undoing } from './fail.ts'
 import type { Host } from './host.ts'
 import { paths } from './paths.ts'
 import { lines, sh } from './sh.ts'
@@ -33,14 +33,11 @@ export async function startColour(host: Host, colour: Colour): Promise<void> {
       timeout: 150,
     })
   } catch (error) {
-    const log = await host.read(
-      compose(sh`logs --no-color --no-log-prefix --tail 40 ${service} 2>&1 || true`),
-    )
-    await removeColour(host, colour)
-    throw new Fail(
-      'failed',
-      `${service} did not become healthy: ${(error as Error).message}\nIts log:\n${log}`,
-    )
+    const log = await host
+      .read(compose(sh`logs --no-color --no-log-prefix --tail 40 ${service} 2>&1`))
+      .catch(() => 'it could not be read')
+    const said = `${service} did not become healthy: ${(error as Error).message}\nIts log:\n${log}`
+    await undoing(new Fail(outcomeOf(error), said), () => removeColour(host, colour))
   }
 }
 

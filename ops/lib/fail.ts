@@ -25,3 +25,28 @@ export class Fail extends Error {
     return exitCodes[this.outcome]
   }
 }
+
+/**
+ * Undoes what a failure left behind, then throws that failure. When the undoing fails too, its words follow the first
+ * ones, which go on telling what went wrong and with which exit code.
+ */
+export async function undoing(failure: unknown, undo: () => Promise<unknown>): Promise<never> {
+  try {
+    await undo()
+  } catch (second) {
+    throw new Fail(
+      outcomeOf(failure),
+      `${words(failure)}\nWhat it left could not be undone: ${words(second)}`,
+    )
+  }
+  throw failure
+}
+
+/** The outcome that an error stands for; `failed` when it is none of ours. */
+export function outcomeOf(error: unknown): Outcome {
+  return error instanceof Fail ? error.outcome : 'failed'
+}
+
+function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -3,7 +3,7 @@ import { liveColours } from './colours.ts'
 import type { Colour } from './compose.ts'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
-import { type Image, type Role, roles } from './images.ts'
+import { type Image, imageOf, type Role, roles } from './images.ts'
 import { paths } from './paths.ts'
 import { sh } from './sh.ts'
 import { shaOf, stackImages } from './stack.ts'
@@ -61,18 +61,29 @@ export async function releases(host: Host): Promise<Release[]> {
 /**
  * The commit that a rollback goes to: the one asked for if it was ever proven live, else the newest proven one from before
  * the live one first came; so a second rollback goes back one more and never forward again.
- * @throws Fail `refused` when there is none
+ * @throws Fail `refused` when there is none, or when its image is gone
  */
 export async function rollbackTarget(host: Host, asked: string | undefined): Promise<string> {
   const [[live], images, all] = await Promise.all([liveColours(host), stackImages(host), releases(host)])
   if (!live) throw new Fail('refused', 'nothing is deployed yet, so there is nothing to go back to')
   const current = shaOf(images, live)
   const target = asked ? proven(all, current).find((one) => one.sha.startsWith(asked)) : before(all, current)
-  if (target) return target.sha
+  if (target) return stillThere(host, target)
   const known = proven(all, current).map((release) => `  ${release.id}`)
   throw new Fail(
     'refused',
     `no such release to go back to; ${current.slice(0, 12)} is live. Name one of these:\n${known.join('\n') || '  none'}`,
+  )
+}
+
+/** @throws Fail `refused` when the server no longer has the release's image, before anything is changed */
+async function stillThere(host: Host, { id, sha }: Release): Promise<string> {
+  const image = imageOf('web', sha)
+  const found = await host.probe(sh`docker image inspect ${image} >/dev/null`)
+  if (found.code === 0) return sha
+  throw new Fail(
+    'refused',
+    `${id}: the server no longer has ${image}. Ship it again: tsx ops/deploy.ts ${sha}`,
   )
 }
 

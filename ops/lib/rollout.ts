@@ -1,6 +1,7 @@
 import { noteCaddy } from './caddy.ts'
 import { liveColours, removeColour, setLive, smokeInside, startColour, switchTo } from './colours.ts'
 import type { Colour } from './compose.ts'
+import { undoing } from './fail.ts'
 import type { Host } from './host.ts'
 import type { Session } from './session.ts'
 import { get, type Site, waitFor } from './site.ts'
@@ -32,8 +33,7 @@ export async function bringUp({ server, session, site }: Rollout, colour: Colour
   try {
     await session.step(`prove ${colour} from inside`, () => smokeInside(server, colour, site.name, '/'))
   } catch (error) {
-    await removeColour(server, colour)
-    throw error
+    await undoing(error, () => removeColour(server, colour))
   }
 }
 
@@ -68,9 +68,10 @@ export async function changeOver(
     await session.step(`requests move from ${live} to ${next}`, () => switchTo(server, live, next))
     if (!session.dryRun) await session.step(`watch ${next} over HTTPS`, () => watch(site, serves))
   } catch (error) {
-    await session.step(`requests move back to ${live}`, () => switchTo(server, next, live))
-    await removeColour(server, next)
-    throw error
+    await undoing(error, async () => {
+      await session.step(`requests move back to ${live}`, () => switchTo(server, next, live))
+      await removeColour(server, next)
+    })
   }
   // --- from here on the way back is deploy --rollback ---
   await proven()

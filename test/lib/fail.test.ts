@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert'
-import { exitCodes, Fail, type Outcome } from '../../ops/lib/fail.ts'
-import { describe } from '../describe.ts'
+import { exitCodes, Fail, type Outcome, undoing } from '../../ops/lib/fail.ts'
+import { describe, rejects } from '../describe.ts'
 
 describe('Fail', ({ test }) => {
   test('has the documented exit code of its outcome', () => {
@@ -13,5 +13,16 @@ describe('Fail', ({ test }) => {
     assert.instance(failure, Error)
     assert.is(failure.message, 'held by ann')
     assert.is(failure.outcome, 'locked')
+  })
+
+  test('stays what it was after its undoing, and keeps its outcome and words when that fails too', async () => {
+    const lost = new Fail('noConnection', 'the line is dead')
+    const stays = new Fail('failed', 'web-blue stays')
+    assert.is(await rejects(() => undoing(lost, async () => {}), /dead$/), lost)
+    const both = await rejects(
+      () => undoing(lost, () => Promise.reject(stays)),
+      /^the line is dead\n.*stays$/,
+    )
+    assert.is((both as Fail).outcome, 'noConnection')
   })
 })

@@ -21,7 +21,7 @@ describe('the Storage Box', ({ test }) => {
   test('is reached from the server with the server files, over ssh on its port, with a pinned key', () => {
     const words = box.ssh.join(' ')
     assert.match(words, /^ssh -p 23 -i \/opt\/everyskill\/env\/backup\/storagebox_key /)
-    assert.match(words, /StrictHostKeyChecking=yes .*UserKnownHostsFile=\/opt\/everyskill\/env\/backup\//)
+    assert.match(words, /StrictHostKeyChecking=yes .*UserKnownHostsFile="\/opt\/everyskill\/env\/backup\//)
     assert.not.match(words, /home\/op/)
   })
 

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { secretsIn } from '../../ops/lib/env.ts'
+import { imageOf } from '../../ops/lib/images.ts'
 import { describe } from '../describe.ts'
 import { attempted } from '../lab/begin.ts'
 import { ops } from '../lab/ops.ts'
@@ -204,6 +205,11 @@ describe('a deploy', { timeout: 120_000 }, ({ test, before, after }) => {
 
       const unknown = await ended(3, 'deploy', '--rollback', 'abcdef')
       assert.match(unknown.stderr, /no such release to go back to[\s\S]*Name one of these:\n {2}\d{8}T/)
+      const image = imageOf('web', home.sha)
+      await world.server.exec(`docker tag ${image} kept; docker rmi ${image}`)
+      const gone = await ended(3, 'deploy', '--rollback')
+      await world.server.exec(`docker tag kept ${image}; docker rmi kept`)
+      assert.match(gone.stderr, /no longer has everyskill\/web:[\s\S]*tsx ops\/deploy\.ts/)
       await ops(['deploy', '--rollback'])
       assert.equal(await liveNow(), home)
       const back = await containers(world)
