@@ -16,6 +16,7 @@ import { local } from './lib/local.ts'
 import { withLock } from './lib/lock.ts'
 import { nodePackage, nodeVersion } from './lib/node.ts'
 import { paths } from './lib/paths.ts'
+import { checkRecipients } from './lib/recipients.ts'
 import { recorded, revision } from './lib/recorded.ts'
 import { type Script, sh } from './lib/sh.ts'
 import { putFiles } from './lib/stack.ts'
@@ -55,6 +56,7 @@ const parts = [
 await main({ help, options: {} }, async ({ flags, session }: Call<Record<string, never>>) => {
   const env = readEnv(flags.env, [...hostNames, ...backupNames])
   const server = serverOf(flags.env, env, session)
+  await checkRecipients(flags.env, env, session)
 
   const architecture = await session.step('check the engine and the tools', async () => {
     const missing = await server.read(

@@ -3,15 +3,16 @@
  * It changes nothing but this machine's image store. Next: ops/deploy.ts.
  */
 import { createHash } from 'node:crypto'
-import { resolve } from 'node:path'
 import { $ } from 'zx'
-import { checkout, problemsOf } from './lib/app.ts'
+import { problemsOf } from './lib/app.ts'
 import { buildCommand } from './lib/building.ts'
+import { appDir, checkout } from './lib/checkout.ts'
 import { type Call, main } from './lib/cli.ts'
-import { pathIn, readEnv, secretsIn } from './lib/env.ts'
+import { readEnv, secretsIn } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
 import { imageOf, inspect, type Role, refuseStandIns, roles } from './lib/images.ts'
 import { local } from './lib/local.ts'
+import { privateDir } from './lib/private-dir.ts'
 import { danglingLinks, hasHetznerModule, leaksIn } from './lib/proof.ts'
 import { remember, unproven } from './lib/proven.ts'
 
@@ -53,13 +54,7 @@ const lanes = [['web', 'migrate'], ['caddy'], ['postgres']] as const satisfies R
 
 await main({ help, options }, async ({ flags, session }: Call<typeof options>) => {
   const env = readEnv(flags.env, wanted)
-  const dir = flags.app ? resolve(flags.app) : env.APP_DIR && pathIn(flags.env, env.APP_DIR)
-  if (!dir)
-    throw new Fail(
-      'usage',
-      `${flags.env}:\n  APP_DIR is missing: path of the app's checkout; or pass --app DIR`,
-    )
-
+  const dir = appDir(flags.env, env, flags.app)
   const app = await session.step(`check the app in ${dir}`, async () => {
     const problems = problemsOf(dir, nodeMajor(env.NODE_IMAGE))
     if (problems.length > 0)
@@ -129,6 +124,7 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     const leaks = await leaksIn(
       todo.map((image) => image.name),
       secrets,
+      privateDir(session),
     )
     const bad = leaks.filter((leak) => !isServerActionsKey(leak))
     if (bad.length > 0) {

@@ -3,14 +3,13 @@
  * moves requests to it, watches it, stops the old one. Any failure before the switch leaves the old colour serving.
  * It never removes data and never undoes a migration. Before it: ops/build.ts. When it goes wrong: runbooks/.
  */
-import { resolve } from 'node:path'
-import { checkout } from './lib/app.ts'
 import { operator } from './lib/audit.ts'
 import { reloadCaddy } from './lib/caddy.ts'
+import { appDir, checkout } from './lib/checkout.ts'
 import { type Call, main } from './lib/cli.ts'
 import { type Colour, otherThan } from './lib/compose.ts'
 import { composeEnv } from './lib/compose-env.ts'
-import { pathIn, readEnv } from './lib/env.ts'
+import { readEnv } from './lib/env.ts'
 import { look } from './lib/facts.ts'
 import { Fail } from './lib/fail.ts'
 import { artefactFiles, secretFiles } from './lib/files.ts'
@@ -19,10 +18,11 @@ import { imageOf, inspect, refuseStandIns, roles } from './lib/images.ts'
 import { withLock } from './lib/lock.ts'
 import { judge } from './lib/preflight.ts'
 import { recorded } from './lib/recorded.ts'
-import { newRelease, record, rollbackTarget } from './lib/release.ts'
+import { idsOf, imagesOf, newRelease, record, rollbackTarget } from './lib/release.ts'
 import { bringUp, changeOver, goLive, type Rollout, settle } from './lib/rollout.ts'
 import { fileNames } from './lib/server-env.ts'
 import { ship } from './lib/ship.ts'
+import { siteNames, siteOf } from './lib/site.ts'
 import { ensure, imagesFor, migrate, putFiles, stableImages, stackImages } from './lib/stack.ts'
 import { checkZone } from './lib/zone.ts'
 
@@ -51,20 +51,21 @@ const options = {
   restart: { type: 'string', multiple: true },
 } as const
 
-const own = ['APP_DIR', 'EVERYSKILL_LAB', 'DEPLOY_PLATFORM', 'REGISTRY_IMAGE', 'PUBLIC_CA'] as const
-const wanted = [...hostNames, ...fileNames, ...own] as const
+const own = ['APP_DIR', 'EVERYSKILL_LAB', 'DEPLOY_PLATFORM', 'REGISTRY_IMAGE'] as const
+const wanted = [...hostNames, ...siteNames, ...fileNames, ...own] as const
 
 await main({ help, options, positionals: true }, async ({ flags, words, session }: Call<typeof options>) => {
   const env = readEnv(flags.env, wanted)
   const server = serverOf(flags.env, env, session)
-  const ca = env.PUBLIC_CA && pathIn(flags.env, env.PUBLIC_CA)
-  const site = { name: env.NEXT_PUBLIC_ROOT_DOMAIN, address: env.PUBLIC_IPV4, ca }
+  const site = siteOf(flags.env, env)
+  const files = [...artefactFiles(flags.env, env), ...secretFiles(env)]
   const restart = flags.restart ?? []
   const strange = [...restart.filter((name) => !['caddy', 'postgres'].includes(name)), ...words.slice(1)]
   if (strange.length > 0) throw new Fail('usage', `${strange.join(' ')}: not understood. See --help`)
   const rollout: Rollout = { server, session, site, restartCaddy: restart.includes('caddy') }
   const action = flags.rollback ? 'deploy --rollback' : 'deploy'
-  const sha = flags.rollback ? await rollbackTarget(server, words[0]) : (words[0] ?? (await headOfApp()))
+  const target = flags.rollback ? await rollbackTarget(server, words[0]) : undefined
+  const sha = target?.sha ?? words[0] ?? (await headOfApp())
   const images = flags.rollback ? [] : await inspect(roles.map((role) => imageOf(role, sha)))
   refuseStandIns(images, env.EVERYSKILL_LAB === '1')
 
@@ -82,8 +83,8 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
   async function deploy(about: Record<string, string>): Promise<void> {
     const live = await settle(rollout)
     const next = live ? otherThan(live) : 'blue'
-    const release = newRelease(sha, next, images)
-    Object.assign(about, { sha, colour: next, release: release.id })
+    const release = newRelease(sha, next, imagesOf(images, target))
+    Object.assign(about, { sha, colour: next, release: release.id, ...idsOf(release) })
 
     if (!flags.rollback)
       await session.step('ship the images', () => ship(server, session, images, env.REGISTRY_IMAGE))
@@ -109,14 +110,11 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     const now = await stackImages(server)
     const stable = flags.rollback ? now : await stableImages(server, sha)
     const stack = imagesFor(sha, next, stable, now)
-    await putFiles(server, [...artefactFiles(flags.env, env), ...secretFiles(env), composeEnv(env, stack)])
+    await putFiles(server, [...files, composeEnv(env, stack)])
     if (live) await reloadCaddy(server)
   }
 
   async function headOfApp(): Promise<string> {
-    const dir = flags.app ? resolve(flags.app) : env.APP_DIR && pathIn(flags.env, env.APP_DIR)
-    const missing = "APP_DIR is missing: path of the app's checkout; or pass --app DIR"
-    if (!dir) throw new Fail('usage', `${flags.env}:\n  ${missing}`)
-    return (await checkout(dir, flags.dirty ?? false)).sha
+    return (await checkout(appDir(flags.env, env, flags.app), flags.dirty ?? false)).sha
   }
 })

@@ -17,6 +17,7 @@ import { hostNames, serverOf } from './lib/host.ts'
 import { withLocks } from './lib/lock.ts'
 import { isLabel, labelAt } from './lib/manifest.ts'
 import { recorded } from './lib/recorded.ts'
+import { newerRelease } from './lib/release.ts'
 import { askOrGoBack, healthy, makeRoom, restoreDatabase, restoreRoles } from './lib/restoring.ts'
 import { inScratch } from './lib/scratch.ts'
 import { fromBox, fromServer } from './lib/source.ts'
@@ -85,7 +86,8 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
   )
 
   async function inPlace() {
-    const what = `The database on ${server.name} will be replaced by the backup of ${manifest.createdAt}; the old one is kept, and only there is what was written since.`
+    const newer = await newerRelease(server, manifest.release)
+    const what = `The database on ${server.name} will be replaced by the backup of ${manifest.createdAt}; the old one is kept, and only there is what was written since.${newer}`
     await session.confirm(env.SERVER_HOST, what, flags.confirm)
     const fresh = spareName('restore', manifest.label)
     const kept = spareName('before', labelAt(started))
@@ -108,7 +110,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
       await askOrGoBack(live, session, kept)
       await noteRestored(server, session, manifest.label)
     })
-    session.say(`Proven? tsx ops/restore.ts --discard ${kept}. Not as it should be? --undo`)
+    session.say(`Proven? tsx ops/restore.ts --discard ${kept}. Not as it should be? --undo.${newer}`)
   }
 
   async function undo() {

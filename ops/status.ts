@@ -5,11 +5,12 @@
 import { newestBackup } from './lib/backups.ts'
 import { type Call, main } from './lib/cli.ts'
 import { liveColours } from './lib/colours.ts'
-import { pathIn, readEnv } from './lib/env.ts'
+import { readEnv } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
 import { type Host, hostNames, serverOf } from './lib/host.ts'
+import { firstToExpire } from './lib/recipients.ts'
 import { lines, sh } from './lib/sh.ts'
-import { daysLeft, get } from './lib/site.ts'
+import { daysLeft, get, siteNames, siteOf } from './lib/site.ts'
 import { shaOf, stackImages } from './lib/stack.ts'
 
 const help = `
@@ -17,7 +18,8 @@ ops/status.ts: what is running, which release, how old the backups are
 
 Changes nothing. Ends with 1 when something needs a person: a service that is not
 healthy, no live colour, a site that answers with an error, a certificate under
-21 days, a backup over 26 hours old, a disk over 85 % full.
+21 days, a backup over 26 hours old, a backup key that expires within 60 days, a disk
+over 85 % full.
 
   tsx ops/status.ts
 
@@ -25,8 +27,8 @@ healthy, no live colour, a site that answers with an error, a certificate under
 `
 
 const options = { json: { type: 'boolean' } } as const
-const wanted = [...hostNames, 'NEXT_PUBLIC_ROOT_DOMAIN', 'PUBLIC_IPV4', 'PUBLIC_CA'] as const
-const limits = { certificateDays: 21, backupHours: 26, diskPercent: 85 }
+const wanted = [...hostNames, ...siteNames] as const
+const limits = { certificateDays: 21, backupHours: 26, backupKeyDays: 60, diskPercent: 85 }
 
 interface Report {
   server: string
@@ -36,6 +38,8 @@ interface Report {
   answers: number | null
   certificate: { name: string; days: number } | null
   backup: { label: string; hours: number } | null
+  /** The first key of the backups to expire. */
+  backupKey: { fingerprint: string; expires: Date } | null
   diskPercent: number
   problems: string[]
 }
@@ -43,18 +47,15 @@ interface Report {
 await main({ help, options }, async ({ flags, session }: Call<typeof options>) => {
   const env = readEnv(flags.env, wanted)
   const server = serverOf(flags.env, env, session)
-  const [[colour], images, services, backup, diskPercent] = await Promise.all([
+  const site = siteOf(flags.env, env)
+  const [[colour], images, services, backup, backupKey, diskPercent] = await Promise.all([
     liveColours(server),
     stackImages(server),
     servicesOf(server),
     newestBackup(server),
+    firstToExpire(server),
     server.read(sh`df -P / | awk 'END { sub("%", "", $5); print $5 }'`).then(Number),
   ])
-  const site = {
-    name: env.NEXT_PUBLIC_ROOT_DOMAIN,
-    address: env.PUBLIC_IPV4,
-    ca: env.PUBLIC_CA && pathIn(flags.env, env.PUBLIC_CA),
-  }
   const answer = await get(site, '/').catch(() => undefined)
   const report: Report = {
     server: server.name,
@@ -65,6 +66,7 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
       ? { name: answer.certificate.subjectaltname ?? '', days: daysLeft(answer.certificate) }
       : null,
     backup,
+    backupKey,
     diskPercent,
     problems: [],
   }
@@ -88,7 +90,8 @@ async function servicesOf(server: Host): Promise<Record<string, string>> {
   )
 }
 
-function problemsOf({ live, services, answers, certificate, backup, diskPercent }: Report): string[] {
+function problemsOf(report: Report): string[] {
+  const { live, services, answers, certificate, backup, backupKey, diskPercent } = report
   const wanted = ['caddy', 'postgres', ...(live ? [`web-${live.colour}`] : [])]
   return [
     ...(live ? [] : ['nothing is deployed: tsx ops/deploy.ts']),
@@ -103,6 +106,11 @@ function problemsOf({ live, services, answers, certificate, backup, diskPercent 
     ...(backup ? [] : ['there is no backup: tsx ops/backup.ts']),
     ...(backup && backup.hours > limits.backupHours
       ? [`the last backup is ${backup.hours.toFixed(1)} hours old: see cron's mail`]
+      : []),
+    ...(backupKey && backupKey.expires.getTime() - Date.now() < limits.backupKeyDays * 86_400_000
+      ? [
+          `the backup key ${backupKey.fingerprint} expires on ${backupKey.expires.toISOString().slice(0, 10)}, and backups stop then: gpg --quick-set-expire ${backupKey.fingerprint} never; export it; tsx ops/bootstrap.ts`,
+        ]
       : []),
     ...(diskPercent > limits.diskPercent ? [`the disk is ${diskPercent} % full`] : []),
   ]

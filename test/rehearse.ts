@@ -74,7 +74,7 @@ async function rehearse(): Promise<void> {
   await step('deploy a second version under load', async () => {
     await nextVersion('rev-2')
     await ops(['build'])
-    const measured = await load({ world, rate: 120, during: () => ops(['deploy']) })
+    const measured = await load({ world, rate: 100, during: () => ops(['deploy']) })
     const { body } = await open(world, `acme.${world.domain}`, '/')
     expect(body.includes('rev-2'), 'the second version does not answer')
     expect(measured.sent > 500, `only ${measured.sent} requests were sent: the load proves nothing`)
@@ -82,7 +82,7 @@ async function rehearse(): Promise<void> {
       measured.failed === 0,
       `${measured.failed} of ${measured.sent} requests failed: ${JSON.stringify(measured.errors)}`,
     )
-    return `${measured.sent} requests at 120/s, 0 failed, p99 ${Math.round(measured.p99)} ms, max ${Math.round(measured.max)} ms`
+    return `${measured.sent} requests at 100/s, 0 failed, p99 ${Math.round(measured.p99)} ms, max ${Math.round(measured.max)} ms`
   })
   const marker = randomUUID()
   await step('back up', async () => {

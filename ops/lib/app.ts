@@ -1,13 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Fail } from './fail.ts'
-import { local } from './local.ts'
-
-/** The app's checkout as the build needs it: where it is and which commit it stands at. */
-export interface App {
-  dir: string
-  sha: string
-}
 
 interface Manifest {
   packageManager?: string
@@ -23,8 +15,9 @@ interface Manifest {
 export function problemsOf(dir: string, nodeMajor: number): string[] {
   if (!existsSync(join(dir, 'package.json')))
     return [`${dir} has no package.json: pass the app's checkout with --app DIR or APP_DIR`]
-  const root = manifest(dir)
-  const web = manifest(join(dir, 'apps/web'))
+  const [root, web] = [manifest(dir), manifest(join(dir, 'apps/web'))]
+  if (typeof root === 'string' || typeof web === 'string')
+    return [root, web].filter((one) => typeof one === 'string')
   return [
     ...lockfile(dir, root),
     ...nodeEngine(root, nodeMajor),
@@ -34,30 +27,15 @@ export function problemsOf(dir: string, nodeMajor: number): string[] {
   ]
 }
 
-/**
- * The app at its current commit.
- * @param dirty take a work tree with uncommitted changes; the release then says `-dirty`
- * @throws Fail `usage` when it is no git checkout, or not a clean one
- */
-export async function checkout(dir: string, dirty: boolean): Promise<App> {
-  const git = (...args: string[]) => local`git -C ${dir} ${args}`.nothrow()
-  const head = await git('rev-parse', 'HEAD')
-  if (!head.ok)
-    throw new Fail('usage', `${dir} is not a git checkout with a commit: a release is named after its commit`)
-  const changes = (await git('status', '--porcelain')).stdout.trim()
-  const sha = head.stdout.trim()
-  if (changes === '') return { dir, sha }
-  if (!dirty)
-    throw new Fail(
-      'usage',
-      `${dir} has changes that are not committed:\n${changes}\nCommit them, or pass --dirty`,
-    )
-  return { dir, sha: `${sha}-dirty` }
-}
-
-function manifest(dir: string): Manifest {
+/** A package.json; none is an empty one, and one that is not JSON is a problem in words. */
+function manifest(dir: string): Manifest | string {
   const file = join(dir, 'package.json')
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Manifest) : {}
+  if (!existsSync(file)) return {}
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Manifest
+  } catch (error) {
+    return `${file} is not JSON: ${(error as Error).message}`
+  }
 }
 
 function lockfile(dir: string, root: Manifest): string[] {
@@ -69,10 +47,12 @@ function lockfile(dir: string, root: Manifest): string[] {
   return problems
 }
 
+/** Judges a range of one part; pnpm judges the others while it installs. */
 function nodeEngine(root: Manifest, major: number): string[] {
   const range = root.engines?.node
   if (!range) return []
-  const [, sign = '', wanted] = /^(>=|\^|~)?\s*v?(\d+)/.exec(range) ?? []
+  const [, sign = '', wanted] = /^(>=|\^|~)?\s*v?(\d+)(\.[\dx*]+){0,2}$/.exec(range.trim()) ?? []
+  if (wanted === undefined) return []
   const fits = sign === '>=' ? major >= Number(wanted) : major === Number(wanted)
   return fits
     ? []

@@ -12,7 +12,7 @@ export interface AuditEntry {
   outcome: string
   /** Seconds it took. */
   seconds: number
-  /** What it was about: the release, images by digest, a backup's label. */
+  /** What it was about: the release and its images' ids, a backup's label. */
   about: Record<string, string>
 }
 

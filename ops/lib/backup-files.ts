@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { type Picked, pathIn } from './env.ts'
+import { type Picked, textIn } from './env.ts'
 import { Fail } from './fail.ts'
 import type { ServerFile } from './files.ts'
 import type { Name } from './names.ts'
@@ -9,6 +8,7 @@ const dir = `${paths.env}/backup`
 
 /** Where a backup's keys lie on the server. Scripts that run there use these, whoever starts them. */
 export const serverBackup = {
+  dir,
   boxKey: `${dir}/storagebox_key`,
   boxKnownHosts: `${dir}/storagebox_known_hosts`,
   passphrase: `${dir}/passphrase`,
@@ -30,9 +30,14 @@ export const backupNames = [
 
 type BackupEnv = Picked<(typeof backupNames)[number]>
 
+/** The public key files of a `.env`, as it names them. */
+export function recipientFiles(env: Pick<BackupEnv, 'BACKUP_GPG_RECIPIENTS'>): string[] {
+  return (env.BACKUP_GPG_RECIPIENTS ?? '').split(',').filter((path) => path !== '')
+}
+
 /** The public keys that a backup is encrypted to, as they lie on the server. None: the passphrase file is used. */
 export function recipients(env: Pick<BackupEnv, 'BACKUP_GPG_RECIPIENTS'>): string[] {
-  return listed(env.BACKUP_GPG_RECIPIENTS).map((_, i) => serverBackup.recipient(i))
+  return recipientFiles(env).map((_, i) => serverBackup.recipient(i))
 }
 
 /**
@@ -41,19 +46,20 @@ export function recipients(env: Pick<BackupEnv, 'BACKUP_GPG_RECIPIENTS'>): strin
  * @throws Fail `usage` when a file that `.env` names cannot be read, is a private key, or nothing says how to encrypt
  */
 export function backupFiles(envFile: string, env: BackupEnv): ServerFile[] {
-  const { BACKUP_GPG_RECIPIENTS: keys, BACKUP_GPG_PASSPHRASE: passphrase } = env
-  if (!keys && !passphrase) {
+  const passphrase = env.BACKUP_GPG_PASSPHRASE
+  const keys = recipientFiles(env)
+  if (keys.length === 0 && !passphrase) {
     throw new Fail(
       'usage',
       `${envFile}:\n  BACKUP_GPG_RECIPIENTS is missing: paths of OpenPGP public key files`,
     )
   }
   const file = (path: string, content: string) => ({ path, content, owner: uids.root, mode: '0400' })
-  const opened = (name: Name, path: string) => readText(envFile, name, path)
+  const opened = (name: Name, path: string) => textIn(envFile, name, path)
   return [
     file(`${paths.env}/backup.env`, serverEnv(env)),
-    ...listed(keys).map((path, i) => file(serverBackup.recipient(i), publicKey(envFile, path))),
-    ...(!keys && passphrase ? [file(serverBackup.passphrase, `${passphrase}\n`)] : []),
+    ...keys.map((path, i) => file(serverBackup.recipient(i), publicKey(envFile, path))),
+    ...(keys.length === 0 && passphrase ? [file(serverBackup.passphrase, `${passphrase}\n`)] : []),
     file(serverBackup.boxKey, opened('STORAGEBOX_SSH_KEY', env.STORAGEBOX_SSH_KEY)),
     file(serverBackup.boxKnownHosts, opened('STORAGEBOX_KNOWN_HOSTS', env.STORAGEBOX_KNOWN_HOSTS)),
   ]
@@ -75,24 +81,12 @@ function serverEnv(env: BackupEnv): string {
   return given.map(([name, value]) => `${name}=${value}\n`).join('')
 }
 
-function listed(value: string | undefined): string[] {
-  return (value ?? '').split(',').filter((path) => path !== '')
-}
-
 function publicKey(envFile: string, path: string): string {
-  const text = readText(envFile, 'BACKUP_GPG_RECIPIENTS', path)
+  const text = textIn(envFile, 'BACKUP_GPG_RECIPIENTS', path)
   if (text.includes('BEGIN PGP PUBLIC KEY BLOCK') && !text.includes('PRIVATE KEY')) return text
   const export_ = 'gpg --armor --export KEY'
   throw new Fail(
     'usage',
     `${envFile}:\n  BACKUP_GPG_RECIPIENTS: ${path} is not an armored public key: ${export_}`,
   )
-}
-
-function readText(envFile: string, name: Name, path: string): string {
-  try {
-    return readFileSync(pathIn(envFile, path), 'utf8')
-  } catch {
-    throw new Fail('usage', `${envFile}:\n  ${name} names ${pathIn(envFile, path)}, which cannot be read`)
-  }
 }

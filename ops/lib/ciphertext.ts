@@ -1,7 +1,6 @@
-import { lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir, userInfo } from 'node:os'
+import { readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { $ } from 'zx'
+import { $, type ProcessOutput } from 'zx'
 import { countRows } from './dump.ts'
 import { type Picked, pathIn } from './env.ts'
 import { Fail } from './fail.ts'
@@ -10,36 +9,6 @@ import type { Session } from './session.ts'
 import type { Source } from './source.ts'
 
 export const keyNames = ['BACKUP_GPG_HOMEDIR', 'BACKUP_GPG_PASSPHRASE'] as const
-
-/** A folder of this process that nobody else can enter; it goes when the script ends, at the latest when the next one begins. */
-export function privateDir(session: Session): string {
-  clearStale()
-  const dir = mkdtempSync(join(tmpdir(), `everyskill-${process.pid}-`))
-  session.atEnd(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
-
-/** Removes what killed scripts of this user left. What cannot be removed stays: it must not stop this one. */
-function clearStale(): void {
-  for (const name of readdirSync(tmpdir())) {
-    const pid = /^everyskill-([1-9]\d*)-\w{6}$/.exec(name)?.[1]
-    if (!pid || runs(Number(pid))) continue
-    const path = join(tmpdir(), name)
-    try {
-      if (lstatSync(path).uid === userInfo().uid) rmSync(path, { recursive: true, force: true })
-    } catch {}
-  }
-}
-
-/** Whether a process of any user runs; one of another user answers EPERM. */
-function runs(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
-  }
-}
 
 /**
  * argv of `gpg --decrypt` on this machine: with the private key of BACKUP_GPG_HOMEDIR (or of the usual key ring, whose agent
@@ -56,6 +25,8 @@ export function decryptor(
   const home = homedir ? pathIn(envFile, homedir) : passphrase ? dir : undefined
   const gpg = ['gpg', '--batch', '--quiet', ...(home ? ['--homedir', home] : [])]
   if (home) session.atEnd(() => $({ nothrow: true })`gpgconf --homedir ${home} --kill gpg-agent`)
+  // gpg's own stdin is no terminal here, so it cannot find out at which one its agent should ask.
+  if (process.stdin.isTTY) process.env.GPG_TTY ??= readlinkSync('/proc/self/fd/0')
   if (!passphrase) return [...gpg, '--decrypt']
   const file = join(dir, 'passphrase')
   writeFileSync(file, `${passphrase}\n`, { mode: 0o600 })
@@ -74,21 +45,23 @@ export async function checkOpens(
 ): Promise<void> {
   for (const file of cipherFiles) {
     const answer = await session.command(() => $`${gpg} ${join(dir, file)} > /dev/null`.nothrow())
-    if (answer.exitCode !== 0) throw new Fail('unverified', notOpened(file, manifest, answer.stderr))
+    if (answer.exitCode !== 0) throw notOpened(file, manifest, answer, 'it is truncated or altered.')
   }
 }
 
-function notOpened(
-  file: string,
-  manifest: Manifest,
-  stderr: string,
-  otherwise = 'it is truncated or altered.',
-) {
+/** Why a file did not open: a program that could not be started says nothing about the file. */
+function notOpened(file: string, manifest: Manifest, answer: ProcessOutput, otherwise: string): Fail {
+  const stderr = answer.stderr.trim()
+  if (answer.exitCode === 126 || answer.exitCode === 127)
+    return new Fail('usage', `a program is missing on this machine (gpg is in the package gnupg):\n${stderr}`)
   const keys = manifest.recipients.join(', ') || 'a passphrase'
-  const why = /no secret key|bad session key|bad passphrase/i.test(stderr)
-    ? `the key here does not open it. It was made for ${keys}: see BACKUP_GPG_HOMEDIR or BACKUP_GPG_PASSPHRASE.`
+  const why = /no secret key|bad session key|bad passphrase|no pinentry|cancelled/i.test(stderr)
+    ? `the key here does not open it, or its passphrase was not given (that takes a terminal and a pinentry). It was made for ${keys}: see BACKUP_GPG_HOMEDIR or BACKUP_GPG_PASSPHRASE.`
     : otherwise
-  return `${file} of ${manifest.label} cannot be decrypted: ${why} Nothing was touched.\n${stderr.trim()}`
+  return new Fail(
+    'unverified',
+    `${file} of ${manifest.label} cannot be decrypted: ${why} Nothing was touched.\n${stderr}`,
+  )
 }
 
 /**
@@ -120,10 +93,7 @@ export async function countInside(
     $`${cat} < /dev/null | ${gpg} | ${read} ${image} -f - | LC_ALL=C awk ${countRows}`.nothrow(),
   )
   if (answer.exitCode === 0) return parseRows(answer.stdout.split('\n').filter((line) => line !== ''))
-  throw new Fail(
-    'unverified',
-    notOpened('database.dump.gpg', manifest, answer.stderr, 'or not read to its end.'),
-  )
+  throw notOpened('database.dump.gpg', manifest, answer, 'or not read to its end.')
 }
 
 /** The Postgres image to read with: the one asked for, or the newest one that `build` left on this machine. */

@@ -4,8 +4,8 @@ import type { Host } from './host.ts'
 import { paths } from './paths.ts'
 import { lines, sh } from './sh.ts'
 
-/** Caddy asks every 500 ms; after this long it has seen a change at least three times. */
-const noticed = 2
+/** Caddy asks every 500 ms; after so many seconds it has seen a change at least three times, unless the app is very slow. */
+export const noticed = 2
 
 /** The colours that may take requests, the one that serves first. Empty before the first deploy. */
 export async function liveColours(host: Host): Promise<Colour[]> {
@@ -58,9 +58,29 @@ export async function removeColour(host: Host, colour: Colour): Promise<void> {
   )
 }
 
-/** Asks the app inside a colour's container for a page, with the public name in the Host header. */
+/** Runs inside a web container: asks for a page up to 100 times or for 3 s; the first bad answer ends it. */
+const askOften = `
+const [name, path] = process.argv.slice(1)
+const { Agent, get } = require('node:http')
+const agent = new Agent({ keepAlive: true })
+const ask = () => new Promise((done, fail) => {
+  const asked = get({ agent, host: '127.0.0.1', port: 2000, path, headers: { host: name }, timeout: 10000 }, (answer) => {
+    if (answer.statusCode >= 400) fail(new Error('HTTP ' + answer.statusCode))
+    answer.resume().on('end', done)
+  })
+  asked.on('error', fail).on('timeout', () => asked.destroy(new Error('no answer in 10 s')))
+})
+async function often() {
+  const end = Date.now() + 3000
+  for (let n = 0; n < 100 && Date.now() < end; n++) await ask()
+}
+often().catch((error) => { console.error(error.message); process.exitCode = 1 }).finally(() => agent.destroy())`
+
+/**
+ * Asks the app inside a colour's container for a page, with the public name in the Host header: often, because a process
+ * that has just started is several times slower, and would meet the first real requests like that.
+ */
 export async function smokeInside(host: Host, colour: Colour, name: string, path: string): Promise<void> {
-  const code = `const r=require('node:http').get({host:'127.0.0.1',port:2000,path:process.argv[2],headers:{host:process.argv[1]},timeout:10000},(a)=>{console.log(a.statusCode);process.exit(a.statusCode<400?0:1)});r.on('error',(e)=>{console.error(e.message);process.exit(1)});r.on('timeout',()=>r.destroy(new Error('no answer in 10 s')))`
-  const ask = sh`docker exec $(${runningId(`web-${colour}`)}) node -e ${code} ${name} ${path}`
+  const ask = sh`docker exec $(${runningId(`web-${colour}`)}) node -e ${askOften} ${name} ${path}`
   await host.run(sh`for _ in 1 2; do ${ask} && exit 0; sleep 1; done; ${ask}`)
 }

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { parse } from 'dotenv'
@@ -40,6 +40,25 @@ export function secretsIn(file: string): Record<string, string> {
   )
   for (const [name, value] of secrets) keepSecret(name, value)
   return Object.fromEntries(secrets)
+}
+
+/**
+ * The absolute path of a file that a `.env` names.
+ * @throws Fail `usage` when there is none
+ */
+export function fileIn(envFile: string, name: Name, path: string): string {
+  const file = pathIn(envFile, path)
+  if (!existsSync(file)) throw new Fail('usage', `${envFile}:\n  ${name} names ${file}, which does not exist`)
+  return file
+}
+
+/** The content of a file that a `.env` names. @throws Fail `usage` when it cannot be read */
+export function textIn(envFile: string, name: Name, path: string): string {
+  try {
+    return readFileSync(pathIn(envFile, path), 'utf8')
+  } catch {
+    throw new Fail('usage', `${envFile}:\n  ${name} names ${pathIn(envFile, path)}, which cannot be read`)
+  }
 }
 
 /** The absolute form of a path that stands in a `.env` file; `~/` is the operator's home. */

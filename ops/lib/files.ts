@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { pathIn } from './env.ts'
-import { Fail } from './fail.ts'
+import { textIn } from './env.ts'
 import { paths, uids } from './paths.ts'
 import type { ServerEnv } from './server-env.ts'
 import { databaseUrl, webEnv } from './web-env.ts'
@@ -34,7 +33,7 @@ export function artefactFiles(envFile: string, env: Pick<ServerEnv, 'TRUSTED_ROO
       ? [
           {
             path: `${paths.caddy}/trusted-root.pem`,
-            content: readPem(envFile, root),
+            content: textIn(envFile, 'TRUSTED_ROOT', root),
             owner: uids.caddy,
             mode: '0444',
           },
@@ -58,14 +57,4 @@ export function secretFiles(env: ServerEnv): ServerFile[] {
     secret('postgres/db_app_password', env.DB_APP_PASSWORD, uids.postgres),
     secret('migrate/database_url', databaseUrl(env), uids.web),
   ]
-}
-
-/** The PEM that TRUSTED_ROOT names. @throws Fail `usage` when it cannot be read */
-export function readPem(envFile: string, path: string): string {
-  const file = pathIn(envFile, path)
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    throw new Fail('usage', `${envFile}:\n  TRUSTED_ROOT names ${file}, which cannot be read`)
-  }
 }

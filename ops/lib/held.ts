@@ -1,7 +1,8 @@
 import { join } from 'node:path'
-import { checkOpens, decryptor, type keyNames, privateDir } from './ciphertext.ts'
+import { checkOpens, decryptor, type keyNames } from './ciphertext.ts'
 import type { Picked } from './env.ts'
 import type { Manifest } from './manifest.ts'
+import { privateDir } from './private-dir.ts'
 import type { Session } from './session.ts'
 import type { Source } from './source.ts'
 

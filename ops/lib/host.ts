@@ -17,16 +17,14 @@ export interface RunOptions {
   timeout?: number
 }
 
-export interface Answer {
-  code: number
-  stdout: string
-  stderr: string
-}
+export type Answer = { code: number; stdout: string; stderr: string }
 
 /** A machine that runs scripts: this one, or one behind OpenSSH's own `ssh`. Both answer alike. */
 export class Host {
   readonly name: string
   readonly #session: Session
+  /** The first command, which opens the shared connection; those beside it wait, or each would open its own. */
+  #first: Promise<unknown> | undefined
   /** argv in front of a command; empty for this machine. */
   readonly #ssh: readonly string[]
 
@@ -75,10 +73,13 @@ export class Host {
   }
 
   async #command(script: Script, timeout: number, start: () => ProcessPromise): Promise<Answer> {
-    const output = await this.#session.command(() => {
+    if (this.#first) await this.#first
+    const running = this.#session.command(() => {
       const process = start().nothrow().quiet()
       return timeout > 0 ? process.timeout((timeout + 30) * 1000) : process
     })
+    this.#first ??= running.catch(() => {})
+    const output = await running
     if (output.exitCode === null) throw new Fail('timedOut', `${this.name}: ${first(script)} did not end`)
     if (output.exitCode === 255 && !this.isLocal)
       throw new Fail('noConnection', noConnection(this.name, output.stderr))

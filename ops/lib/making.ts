@@ -1,7 +1,7 @@
 import { type Kept, prove, removeFromShelf, shelf } from './backups.ts'
 import { discardScript, dumpScript, manifestOf, sealScript } from './dump.ts'
 import type { Picked } from './env.ts'
-import { attempt } from './exclusive.ts'
+import { attempt, exclusive } from './exclusive.ts'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
 import { expired, isLabel, labelAt, type Manifest } from './manifest.ts'
@@ -64,7 +64,7 @@ export async function shipBackups(server: Host, session: Session, box: Box): Pro
   const failed: Shipped['failed'] = []
   for (const { label } of waiting) {
     try {
-      await attempt(server, session, boxShip(box, paths.dumps, label, there.includes(label)))
+      await attempt(server, session, exclusive(boxShip(box, paths.dumps, label, there.includes(label))))
       await prove(server, label, 'shipped')
       held.add(label)
     } catch (error) {
@@ -76,7 +76,7 @@ export async function shipBackups(server: Host, session: Session, box: Box): Pro
   }
   for (const name of staleParts(there, waiting)) {
     const kept = (error: Error) => session.say(`${name} stays on the Storage Box: ${error.message}`)
-    await attempt(server, session, boxRemove(box, name)).catch(kept)
+    await attempt(server, session, exclusive(boxRemove(box, name))).catch(kept)
   }
   return { held: [...held], failed }
 }

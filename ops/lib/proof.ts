@@ -1,6 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { relative } from 'node:path'
 import { $ } from 'zx'
 import { Fail } from './fail.ts'
 import { local } from './local.ts'
@@ -15,28 +13,28 @@ export interface Leak {
  * Looks for secret values in images: in every file of every layer, and in their history and configuration. Layers are
  * searched one by one, because a file that a later layer deletes can still be taken out of the image; those that the images
  * share, once. The values reach `grep` on stdin, so they are neither in argv nor on a disk.
+ * @param dir a private folder with room for the unpacked images
  * @returns the places where values were found; a file's path is the one in its layer
  */
-export async function leaksIn(images: string[], secrets: Record<string, string>): Promise<Leak[]> {
+export async function leaksIn(
+  images: string[],
+  secrets: Record<string, string>,
+  dir: string,
+): Promise<Leak[]> {
   if (images.length === 0) return []
-  const dir = mkdtempSync(join(tmpdir(), 'ops-image-'))
-  try {
-    await local`docker save ${images} | tar -x -C ${dir} --no-same-owner`
-    await local`for image in ${images}; do docker history --no-trunc "$image"; docker image inspect "$image"; done > ${dir}/history-and-configuration`
-    await local`find ${dir} -type f | while read -r file; do if gzip -t "$file" 2>/dev/null; then mv "$file" "$file.gz"; gunzip "$file.gz"; fi; done`
-    const values = Object.values(secrets)
-    const leaks: Leak[] = []
-    for (const blob of await filesWith(dir, values)) {
-      const files = await unpacked(blob)
-      for (const [secret, value] of Object.entries(secrets)) {
-        for (const file of await filesWith(files, [value]))
-          leaks.push({ secret, where: relative(files, file) || relative(dir, file) })
-      }
+  await local`docker save ${images} | tar -x -C ${dir} --no-same-owner`
+  await local`for image in ${images}; do docker history --no-trunc "$image"; docker image inspect "$image"; done > ${dir}/history-and-configuration`
+  await local`find ${dir} -type f | while read -r file; do if gzip -t "$file" 2>/dev/null; then mv "$file" "$file.gz"; gunzip "$file.gz"; fi; done`
+  const values = Object.values(secrets)
+  const leaks: Leak[] = []
+  for (const blob of await filesWith(dir, values)) {
+    const files = await unpacked(blob)
+    for (const [secret, value] of Object.entries(secrets)) {
+      for (const file of await filesWith(files, [value]))
+        leaks.push({ secret, where: relative(files, file) || relative(dir, file) })
     }
-    return leaks
-  } finally {
-    rmSync(dir, { recursive: true, force: true })
   }
+  return leaks
 }
 
 /** Symbolic links under a directory of an image that lead nowhere; a traced standalone build must have none. */

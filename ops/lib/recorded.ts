@@ -8,10 +8,15 @@ import type { Session } from './session.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-/** The commit of this repository: git's word, or the file REVISION where it was copied without git; null when neither is there. */
+/**
+ * The commit of this repository, with `-dirty` when its files are not those of the commit: git's word, or the file REVISION
+ * where it was copied without git; null when neither is there.
+ */
 export async function revision(): Promise<string | null> {
-  const git = await $({ nothrow: true })`git -C ${root} rev-parse HEAD 2> /dev/null`
-  if (git.exitCode === 0) return git.stdout.trim()
+  const git = await $({
+    nothrow: true,
+  })`cd ${root} && git rev-parse HEAD && { git diff --quiet HEAD -- && [ -z "$(git ls-files --others --exclude-standard)" ] || echo -dirty; }`
+  if (git.exitCode === 0) return git.stdout.replaceAll('\n', '')
   try {
     return readFileSync(join(root, 'REVISION'), 'utf8').trim()
   } catch {

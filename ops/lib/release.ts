@@ -19,8 +19,19 @@ export interface Release {
   startedAt: string
   /** `started` until the switch is proven, then `live`. A deploy that failed or was killed leaves `started`. */
   outcome: 'started' | 'live'
-  /** Each image with its id on the machine that built it and the base images (with digests) that it was built from. */
+  /** Each image with its id on the machine that built it and the base images (with digests) that it was built from; a rollback brings only its web. */
   images: Partial<Record<Role, { name: string; id: string; bases: string }>>
+}
+
+/** What a new release brings: the images just built, or of a release that is gone back to its web. */
+export function imagesOf(built: Image[], target: Release | undefined): Release['images'] {
+  if (target) return target.images.web ? { web: target.images.web } : {}
+  return Object.fromEntries(built.map(({ name, id, bases }, i) => [roles[i], { name, id, bases }]))
+}
+
+/** The image ids of a release by role, for the audit log. */
+export function idsOf({ images }: Release): Record<string, string> {
+  return Object.fromEntries(Object.entries(images).map(([role, { id }]) => [role, id]))
 }
 
 /** A new release's id. */
@@ -30,8 +41,7 @@ export function releaseId(sha: string, at: Date): string {
 }
 
 /** The record of a release that is about to start. */
-export function newRelease(sha: string, colour: Colour, images: Image[], at = new Date()): Release {
-  const about = images.map(({ name, id, bases }, i) => [roles[i], { name, id, bases }])
+export function newRelease(sha: string, colour: Colour, images: Release['images'], at = new Date()): Release {
   return {
     id: releaseId(sha, at),
     sha,
@@ -39,7 +49,7 @@ export function newRelease(sha: string, colour: Colour, images: Image[], at = ne
     operator: operator(),
     startedAt: at.toISOString(),
     outcome: 'started',
-    images: Object.fromEntries(about),
+    images,
   }
 }
 
@@ -47,6 +57,17 @@ export function newRelease(sha: string, colour: Colour, images: Image[], at = ne
 export async function record(host: Host, release: Release): Promise<void> {
   await host.put(`${paths.releases}/${release.id}.json`, `${JSON.stringify(release, null, 2)}\n`)
   if (release.outcome === 'live') await host.put(`${paths.releases}/current`, `${release.id}\n`)
+}
+
+/**
+ * What the operator must know when another release serves now than when the backup was made, else nothing. Migrations
+ * since then are not in the backup, and the app's health check does not need them.
+ */
+export async function newerRelease(host: Host, release: string | null): Promise<string> {
+  const now = await host.read(sh`cat ${`${paths.releases}/current`} 2>/dev/null || true`)
+  const commit = (id: string) => id.replace(/^[^-]*-/, '')
+  if (!release || now === '' || commit(now) === commit(release)) return ''
+  return ` Release ${release} served when the backup was made, ${now} serves now: deploy again after the restore, which applies the migrations in between, or go back with tsx ops/deploy.ts --rollback ${commit(release)}.`
 }
 
 /** Every release on record, the newest first. */
@@ -59,11 +80,11 @@ export async function releases(host: Host): Promise<Release[]> {
 }
 
 /**
- * The commit that a rollback goes to: the one asked for if it was ever proven live, else the newest proven one from before
+ * The release that a rollback goes to: the one asked for if it was ever proven live, else the newest proven one from before
  * the live one first came; so a second rollback goes back one more and never forward again.
  * @throws Fail `refused` when there is none, or when its image is gone
  */
-export async function rollbackTarget(host: Host, asked: string | undefined): Promise<string> {
+export async function rollbackTarget(host: Host, asked: string | undefined): Promise<Release> {
   const [[live], images, all] = await Promise.all([liveColours(host), stackImages(host), releases(host)])
   if (!live) throw new Fail('refused', 'nothing is deployed yet, so there is nothing to go back to')
   const current = shaOf(images, live)
@@ -77,10 +98,10 @@ export async function rollbackTarget(host: Host, asked: string | undefined): Pro
 }
 
 /** @throws Fail `refused` when the server no longer has the release's image, before anything is changed */
-async function stillThere(host: Host, { id, sha }: Release): Promise<string> {
+async function stillThere(host: Host, release: Release): Promise<Release> {
+  const { id, sha } = release
   const image = imageOf('web', sha)
-  const found = await host.probe(sh`docker image inspect ${image} >/dev/null`)
-  if (found.code === 0) return sha
+  if ((await host.read(sh`docker image ls -q ${image}`)) !== '') return release
   throw new Fail(
     'refused',
     `${id}: the server no longer has ${image}. Ship it again: tsx ops/deploy.ts ${sha}`,

@@ -26,17 +26,20 @@ export async function ship(
       host.name,
       `docker pull ${names.join(' ')}, through a registry on this machine's loopback`,
     )
+  const stopRegistry = () => local`docker rm -f ${container}`.nothrow()
+  session.atEnd(stopRegistry)
   try {
     await throughRegistry(host, session, names, await startRegistry(registryImage))
   } finally {
-    await local`docker rm -f ${container}`.nothrow()
+    await stopRegistry()
   }
 }
 
 async function throughRegistry(host: Host, session: Session, names: string[], port: string): Promise<void> {
   const digests = new Map<string, string>()
   for (const image of names) digests.set(image, await push(image, port))
-  const forward = `localhost:${serverPort}:127.0.0.1:${port}`
+  // sshd binds `localhost` to ::1 alone, and says yes, when the server has something else on 127.0.0.1.
+  const forward = `127.0.0.1:${serverPort}:127.0.0.1:${port}`
   const opened = await local`${host.sshArgv} -O forward -R ${forward}`.nothrow()
   if (!opened.ok) {
     session.say(`  sshd refuses the forward (${opened.stderr.trim()}); sending whole images`)

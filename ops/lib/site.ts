@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PeerCertificate, TLSSocket } from 'node:tls'
+import { type Picked, textIn } from './env.ts'
 import { Fail } from './fail.ts'
 
 export interface Site {
@@ -9,7 +9,7 @@ export interface Site {
   name: string
   /** The server's public address: asked directly, so that the answer is this server's whatever DNS says. */
   address: string
-  /** PEM file of the root that issued the certificate; the system's roots when left out. */
+  /** PEM of the root that issued the certificate; the system's roots when left out. */
   ca?: string | undefined
 }
 
@@ -19,9 +19,16 @@ export interface SiteAnswer {
   certificate: PeerCertificate
 }
 
+export const siteNames = ['NEXT_PUBLIC_ROOT_DOMAIN', 'PUBLIC_IPV4', 'PUBLIC_CA'] as const
+
+/** The site of a `.env`. @throws Fail `usage` when the PEM that it names cannot be read */
+export function siteOf(envFile: string, env: Picked<(typeof siteNames)[number]>): Site {
+  const ca = env.PUBLIC_CA && textIn(envFile, 'PUBLIC_CA', env.PUBLIC_CA)
+  return { name: env.NEXT_PUBLIC_ROOT_DOMAIN, address: env.PUBLIC_IPV4, ca }
+}
+
 /** One GET over HTTPS with the certificate verified. Rejects when there is no valid answer in 10 s. */
 export function get(site: Site, path: string): Promise<SiteAnswer> {
-  const ca = site.ca ? { ca: readFileSync(site.ca) } : {}
   return new Promise((done, fail) => {
     const asked = request(
       {
@@ -31,7 +38,7 @@ export function get(site: Site, path: string): Promise<SiteAnswer> {
         headers: { host: site.name },
         agent: false,
         timeout: 10_000,
-        ...ca,
+        ...(site.ca ? { ca: site.ca } : {}),
       },
       (answer) => {
         const certificate = (answer.socket as TLSSocket).getPeerCertificate()

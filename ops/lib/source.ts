@@ -5,18 +5,22 @@ import type { Host } from './host.ts'
 import { cipherFiles, isLabel, type Manifest, parseManifest } from './manifest.ts'
 import { paths } from './paths.ts'
 import type { Session } from './session.ts'
+import { noConnection } from './ssh.ts'
 import type { Box } from './storagebox.ts'
 
 /** A place that this machine fetches backups from: the Storage Box, asked directly for the server may be gone, or the server. */
 export class Source {
   readonly name: string
+  /** Which settings name the way there. */
+  readonly #whose: 'SERVER' | 'STORAGEBOX'
   /** argv in front of a command there; empty for this machine. */
   readonly #way: readonly string[]
   readonly #dir: string
   readonly #session: Session
 
-  constructor(name: string, way: readonly string[], dir: string, session: Session) {
-    this.name = name
+  constructor(whose: 'SERVER' | 'STORAGEBOX', way: readonly string[], dir: string, session: Session) {
+    this.#whose = whose
+    this.name = whose === 'SERVER' ? 'server' : 'Storage Box'
     this.#way = way
     this.#dir = dir
     this.#session = session
@@ -59,17 +63,18 @@ export class Source {
   async #ask(start: () => ProcessPromise): Promise<string> {
     const answer = await this.#session.command(() => start().nothrow())
     if (answer.exitCode === 0) return answer.stdout
-    const why = answer.stderr.trim().split('\n').slice(-3).join('\n')
-    throw new Fail(answer.exitCode === 255 ? 'noConnection' : 'failed', `${this.name}: ${why}`)
+    if (answer.exitCode === 255)
+      throw new Fail('noConnection', noConnection(`the ${this.name}`, answer.stderr, this.#whose))
+    throw new Fail('failed', `${this.name}: ${answer.stderr.trim().split('\n').slice(-3).join('\n')}`)
   }
 }
 
 /** The Storage Box. */
 export function fromBox(box: Box, session: Session): Source {
-  return new Source('Storage Box', box.ssh, box.dir, session)
+  return new Source('STORAGEBOX', box.ssh, box.dir, session)
 }
 
 /** The server's own copies. */
 export function fromServer(server: Host, session: Session): Source {
-  return new Source('server', server.isLocal ? [] : server.sshArgv, paths.dumps, session)
+  return new Source('SERVER', server.isLocal ? [] : server.sshArgv, paths.dumps, session)
 }

@@ -1,6 +1,6 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { $ } from 'zx'
-import { type Picked, pathIn } from './env.ts'
+import { fileIn, type Picked } from './env.ts'
 import { Fail } from './fail.ts'
 import type { Session } from './session.ts'
 
@@ -26,9 +26,9 @@ export function sshOf(envFile: string, env: HostEnv, session: Session): string[]
       `${envFile}:\n  SERVER_KNOWN_HOSTS is missing: path of a known_hosts file with the server's key`,
     )
   }
-  const knownHosts = existing(envFile, 'SERVER_KNOWN_HOSTS', env.SERVER_KNOWN_HOSTS)
+  const knownHosts = fileIn(envFile, 'SERVER_KNOWN_HOSTS', env.SERVER_KNOWN_HOSTS)
   const key = env.SERVER_SSH_KEY
-    ? ['-i', existing(envFile, 'SERVER_SSH_KEY', env.SERVER_SSH_KEY), '-o', 'IdentitiesOnly=yes']
+    ? ['-i', fileIn(envFile, 'SERVER_SSH_KEY', env.SERVER_SSH_KEY), '-o', 'IdentitiesOnly=yes']
     : []
   // The path of a socket has 104 bytes at most, so TMPDIR may be too long.
   const sockets = mkdtempSync('/tmp/ops-')
@@ -62,19 +62,22 @@ export function sshFlags(options: Record<string, string>): string[] {
   return Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])
 }
 
-function existing(envFile: string, name: string, path: string): string {
-  const file = pathIn(envFile, path)
-  if (!existsSync(file)) throw new Fail('usage', `${envFile}:\n  ${name} names ${file}, which does not exist`)
-  return file
-}
-
-/** What ssh's 255 means, and the mend. The wording of the causes is OpenSSH's own. */
-export function noConnection(name: string, stderr: string): string {
+/**
+ * What ssh's 255 means, and the mend. The wording of the causes is OpenSSH's own.
+ * @param whose which settings name the way there
+ */
+export function noConnection(
+  name: string,
+  stderr: string,
+  whose: 'SERVER' | 'STORAGEBOX' = 'SERVER',
+): string {
   const cause = stderr.trim().split('\n').slice(-3).join('\n')
   const mend = /host key|HOST IDENTIFICATION/i.test(stderr)
-    ? "The server's key is not the pinned one. If the server was rebuilt, check the new key out of band and put it in SERVER_KNOWN_HOSTS. If not, somebody may be in between: stop."
+    ? `The key of ${name} is not the pinned one. If it was rebuilt, check the new key out of band and put it in ${whose}_KNOWN_HOSTS. If not, somebody may be in between: stop.`
     : /permission denied/i.test(stderr)
-      ? 'The server refused the key. Check SERVER_USER and SERVER_SSH_KEY, or the ssh agent.'
-      : 'Check SERVER_HOST and SERVER_SSH_PORT, and whether the server waits for its disk to be unlocked after a reboot (runbooks/).'
+      ? `${name} refused the key. Check ${whose}_USER and ${whose}_SSH_KEY, or the ssh agent.`
+      : whose === 'SERVER'
+        ? 'Check SERVER_HOST and SERVER_SSH_PORT, and whether the server waits for its disk to be unlocked after a reboot (runbooks/).'
+        : 'Check STORAGEBOX_HOST and STORAGEBOX_PORT, and that ssh is allowed for this account in the console.'
   return `no connection to ${name}: ${cause}\n${mend}`
 }

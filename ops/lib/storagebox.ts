@@ -1,5 +1,5 @@
 import { serverBackup } from './backup-files.ts'
-import { type Picked, pathIn } from './env.ts'
+import { fileIn, type Picked } from './env.ts'
 import { codes } from './exclusive.ts'
 import { Fail } from './fail.ts'
 import { lines, type Script, sh } from './sh.ts'
@@ -31,16 +31,16 @@ export function serverBox(env: BoxEnv): Box {
   return boxOf(env, env.STORAGEBOX_USER, serverBackup.boxKey, serverBackup.boxKnownHosts)
 }
 
-/** The box as the machine with this `.env` reaches it. */
+/** The box as the machine with this `.env` reaches it. @throws Fail `usage` when the key or the known_hosts file is not there */
 export function ownBox(envFile: string, env: BoxEnv): Box {
-  const knownHosts = pathIn(envFile, env.STORAGEBOX_KNOWN_HOSTS)
-  return boxOf(env, env.STORAGEBOX_USER, pathIn(envFile, env.STORAGEBOX_SSH_KEY), knownHosts)
+  const key = fileIn(envFile, 'STORAGEBOX_SSH_KEY', env.STORAGEBOX_SSH_KEY)
+  return boxOf(env, env.STORAGEBOX_USER, key, knownHostsOf(envFile, env))
 }
 
 /**
  * The box as its main account, which alone may delete.
  * @param dir the folder of the backups as the main account sees it
- * @throws Fail `usage` when the account is not configured
+ * @throws Fail `usage` when the account is not configured, or a file of it is not there
  */
 export function adminBox(
   envFile: string,
@@ -55,8 +55,13 @@ export function adminBox(
   if (dir !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._/-]*$/.test(dir)) {
     throw new Fail('usage', '--dir is malformed: a relative directory name')
   }
-  const box = boxOf(env, user, pathIn(envFile, key), pathIn(envFile, env.STORAGEBOX_KNOWN_HOSTS))
+  const file = fileIn(envFile, 'STORAGEBOX_ADMIN_SSH_KEY', key)
+  const box = boxOf(env, user, file, knownHostsOf(envFile, env))
   return { ...box, dir: dir ?? box.dir }
+}
+
+function knownHostsOf(envFile: string, env: BoxEnv): string {
+  return fileIn(envFile, 'STORAGEBOX_KNOWN_HOSTS', env.STORAGEBOX_KNOWN_HOSTS)
 }
 
 function boxOf(env: BoxEnv, user: string, key: string, knownHosts: string): Box {

@@ -1,6 +1,5 @@
-import type { Picked } from './env.ts'
+import { type Picked, textIn } from './env.ts'
 import { Fail } from './fail.ts'
-import { readPem } from './files.ts'
 import type { Host } from './host.ts'
 import { sh } from './sh.ts'
 
@@ -29,7 +28,7 @@ require('node:https').get('https://api.hetzner.cloud/v1/zones?name=' + process.a
  */
 export async function checkZone(host: Host, image: string, envFile: string, env: ZoneEnv): Promise<void> {
   const zone = env.NEXT_PUBLIC_ROOT_DOMAIN
-  const root = env.TRUSTED_ROOT ? `\n${readPem(envFile, env.TRUSTED_ROOT)}` : ''
+  const root = env.TRUSTED_ROOT ? `\n${textIn(envFile, 'TRUSTED_ROOT', env.TRUSTED_ROOT)}` : ''
   const answer = await host.run(
     sh`docker run --rm -i --pull never --read-only --cap-drop ALL ${image} node -e ${ask} ${zone}`,
     { input: `${env.HETZNER_DNS_API_TOKEN}${root}` },

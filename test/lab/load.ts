@@ -32,7 +32,7 @@ export type Measured = {
 const PATIENCE = 30_000
 
 /**
- * Sends, over HTTP/1.1 keep-alive connections, every third time a POST with an id of its own, every ninth time a GET of the
+ * Sends, over HTTP/1.1 keep-alive connections, every third time a POST with an id of its own, every twelfth time a GET of the
  * page, else a GET of one document: a mix that two cores can serve while they also run the deploy.
  */
 export async function load({ world, rate, during, after = 3, tenant = 'acme' }: Load): Promise<Measured> {
@@ -49,7 +49,7 @@ export async function load({ world, rate, during, after = 3, tenant = 'acme' }: 
 
   const send = (due: number): void => {
     const id = sent % 3 === 2 ? randomUUID() : undefined
-    const path = sent++ % 9 === 0 ? '/' : `/api/documents/${first}`
+    const path = sent++ % 12 === 0 ? '/' : `/api/documents/${first}`
     const flight = once(target, host, path, id).then((problem) => {
       latencies.push(performance.now() - due)
       if (problem !== undefined) errors[problem] = (errors[problem] ?? 0) + 1

@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert'
 import { otherThan } from '../../ops/lib/compose.ts'
-import { before, newRelease, releaseId } from '../../ops/lib/release.ts'
+import { before, idsOf, imagesOf, newRelease, releaseId } from '../../ops/lib/release.ts'
 import { imagesFor, shaOf } from '../../ops/lib/stack.ts'
 import { describe } from '../describe.ts'
 
@@ -28,7 +28,7 @@ describe('stack', ({ test }) => {
   test('a rollback goes back, and a second one further back, never forward', () => {
     const newestFirst = (...shas: string[]) =>
       shas
-        .map((sha, i) => ({ ...newRelease(sha, 'blue', [], new Date(i)), outcome: 'live' as const }))
+        .map((sha, i) => ({ ...newRelease(sha, 'blue', {}, new Date(i)), outcome: 'live' as const }))
         .reverse()
     assert.is(before(newestFirst('a', 'b'), 'b')?.sha, 'a')
     assert.is(before(newestFirst('a', 'b', 'a'), 'a'), undefined)
@@ -36,6 +36,23 @@ describe('stack', ({ test }) => {
     const [failed, ...rest] = newestFirst('a', 'b', 'c')
     assert.ok(failed)
     assert.is(before([{ ...failed, outcome: 'started' }, ...rest], 'b')?.sha, 'a')
+  })
+
+  test('a rollback records the web image that it brings back, and nothing that it leaves alone', () => {
+    const image = (role: string) => ({
+      name: role,
+      id: `sha256:${role}`,
+      bases: '',
+      bytes: 1,
+      standIn: false,
+    })
+    const built = newRelease(
+      'a',
+      'blue',
+      imagesOf(['web', 'migrate', 'caddy', 'postgres'].map(image), undefined),
+    )
+    assert.is(idsOf(built).caddy, 'sha256:caddy')
+    assert.equal(idsOf(newRelease('a', 'green', imagesOf([], built))), { web: 'sha256:web' })
   })
 
   test('a release id sorts by time', () => {

@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { Fail } from '../../ops/lib/fail.ts'
 import type { Manifest } from '../../ops/lib/manifest.ts'
@@ -54,12 +57,23 @@ describe('the Storage Box', ({ test }) => {
       assert.ok(error instanceof Fail)
       assert.is((error as Fail).exitCode, 2)
     }
-    const given = { ...env, STORAGEBOX_ADMIN_USER: 'u1', STORAGEBOX_ADMIN_SSH_KEY: 'admin' }
-    assert.equal(
-      [adminBox('/e/.env', given, 'sub/backups').account, adminBox('/e/.env', given, 'sub/backups').dir],
-      ['u1@box.example', 'sub/backups'],
+    const dir = mkdtempSync(join(tmpdir(), 'box-'))
+    const file = join(dir, '.env')
+    const given = {
+      ...env,
+      STORAGEBOX_KNOWN_HOSTS: 'known',
+      STORAGEBOX_ADMIN_USER: 'u1',
+      STORAGEBOX_ADMIN_SSH_KEY: 'admin',
+    }
+    assert.throws(() => adminBox(file, given, '../..'), /--dir/)
+    assert.throws(
+      () => adminBox(file, given, undefined),
+      /STORAGEBOX_ADMIN_SSH_KEY names .*admin, which does not/,
     )
-    assert.throws(() => adminBox('.env', given, '../..'), /--dir/)
+    for (const name of ['known', 'admin']) writeFileSync(join(dir, name), '')
+    const { account, dir: folder } = adminBox(file, given, 'sub/backups')
+    assert.equal([account, folder], ['u1@box.example', 'sub/backups'])
+    rmSync(dir, { recursive: true })
   })
 })
 

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { secretsIn } from '../../ops/lib/env.ts'
 import { basesLabel, imageOf, roles } from '../../ops/lib/images.ts'
-import { danglingLinks, hasHetznerModule, leaksIn } from '../../ops/lib/proof.ts'
+import { danglingLinks, hasHetznerModule, type Leak, leaksIn } from '../../ops/lib/proof.ts'
 import { describe, rejects } from '../describe.ts'
 import { prepareApp } from '../lab/app.ts'
 import { attempted } from '../lab/begin.ts'
@@ -15,6 +15,15 @@ import { labUp, type World } from '../lab/world.ts'
 import { ended, envWith, layOver } from './deploy-helpers.ts'
 
 const key = 'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY'
+
+async function leaks(images: string[], secrets: Record<string, string>): Promise<Leak[]> {
+  const dir = mkdtempSync(join(tmpdir(), 'build-test-'))
+  try {
+    return await leaksIn(images, secrets, dir)
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
 
 describe('a build', { timeout: 240_000 }, ({ test, before, after }) => {
   let world: World
@@ -85,13 +94,13 @@ describe('a build', { timeout: 240_000 }, ({ test, before, after }) => {
 
   test("holds the server actions key in the web image's .next/server and no secret anywhere else", async () => {
     const [web = '', ...others] = roles.map((role) => imageOf(role, sha))
-    const leaks = await leaksIn([web], secretsIn(world.env))
-    assert.ok(leaks.length > 0, 'the key is not there')
+    const found = await leaks([web], secretsIn(world.env))
+    assert.ok(found.length > 0, 'the key is not there')
     assert.equal(
-      leaks.filter((leak) => !isKey(leak)),
+      found.filter((leak) => !isKey(leak)),
       [],
     )
-    assert.equal(await leaksIn(others, secretsIn(world.env)), [])
+    assert.equal(await leaks(others, secretsIn(world.env)), [])
   })
 
   test('of an app that cannot be built ends with 2 and tells every problem with its mend', async () => {
@@ -134,10 +143,10 @@ describe('a build', { timeout: 240_000 }, ({ test, before, after }) => {
     const { code, stderr } = await attempted(env, ['build', '--app', app, '--dirty'])
     assert.is(code, 0, stderr)
     const both = { [key]: other, old: secretsIn(world.env)[key] as string }
-    const leaks = await leaksIn([imageOf('web', `${commit}-dirty`)], both)
-    assert.ok(leaks.length > 0)
+    const found = await leaks([imageOf('web', `${commit}-dirty`)], both)
+    assert.ok(found.length > 0)
     assert.equal(
-      leaks.filter((leak) => !isKey(leak)),
+      found.filter((leak) => !isKey(leak)),
       [],
     )
   })
@@ -197,8 +206,8 @@ describe('the proofs of an image', ({ test, after }) => {
       lines: `COPY one /etc/app.env\nCOPY two /etc/app.env\nENV TOKEN=${secrets.SET}\nCMD ["/none"]`,
       files: { one: `x=${secrets.DELETED}\n`, two: 'x=\n' },
     })
-    const leaks = await leaksIn([name], secrets)
-    const of = (secret: string) => leaks.filter((leak) => leak.secret === secret).map(({ where }) => where)
+    const found = await leaks([name], secrets)
+    const of = (secret: string) => found.filter((leak) => leak.secret === secret).map(({ where }) => where)
     assert.equal(of('DELETED'), ['etc/app.env'])
     assert.ok(of('SET').includes('history-and-configuration'), of('SET').join())
     assert.equal(of('ABSENT'), [])
