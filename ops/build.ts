@@ -15,6 +15,7 @@ import { local } from './lib/local.ts'
 import { privateDir } from './lib/private-dir.ts'
 import { danglingLinks, hasHetznerModule, leaksIn } from './lib/proof.ts'
 import { remember, unproven } from './lib/proven.ts'
+import { together } from './lib/together.ts'
 
 const help = `
 ops/build.ts: build and prove the images of a release
@@ -81,7 +82,7 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   }
 
   const web = imageOf('web', app.sha)
-  await together(lanes.map((lane) => () => buildAll(lane)))
+  await together(lanes, buildAll)
   if (session.dryRun) return
   const images = await inspect(roles.map((role) => imageOf(role, app.sha)))
   refuseStandIns(images, env.EVERYSKILL_LAB === '1')
@@ -147,12 +148,6 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
 /** Next writes this one key into its server's manifests; that is why the image counts as secret. */
 function isServerActionsKey(leak: { secret: string; where: string }): boolean {
   return leak.secret === 'NEXT_SERVER_ACTIONS_ENCRYPTION_KEY' && /(^|\/)\.next\/server\//.test(leak.where)
-}
-
-/** Waits for all of them, so that none goes on behind a failure, then throws the first failure. */
-async function together(works: (() => Promise<void>)[]): Promise<void> {
-  const ended = await Promise.allSettled(works.map((work) => work()))
-  for (const end of ended) if (end.status === 'rejected') throw end.reason
 }
 
 function nodeMajor(image: string | undefined): number {

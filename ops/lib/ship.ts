@@ -4,6 +4,7 @@ import type { Image } from './images.ts'
 import { local } from './local.ts'
 import type { Session } from './session.ts'
 import { sh } from './sh.ts'
+import { together } from './together.ts'
 
 /** The port on the server's loopback that leads back to the operator's registry while images travel. */
 const serverPort = 5000
@@ -36,8 +37,7 @@ export async function ship(
 }
 
 async function throughRegistry(host: Host, session: Session, names: string[], port: string): Promise<void> {
-  const digests = new Map<string, string>()
-  for (const image of names) digests.set(image, await push(image, port))
+  const pushed = await together(names, async (image) => ({ image, digest: await push(image, port) }))
   // sshd binds `localhost` to ::1 alone, and says yes, when the server has something else on 127.0.0.1.
   const forward = `127.0.0.1:${serverPort}:127.0.0.1:${port}`
   const opened = await local`${host.sshArgv} -O forward -R ${forward}`.nothrow()
@@ -46,7 +46,7 @@ async function throughRegistry(host: Host, session: Session, names: string[], po
     return pipe(host, names)
   }
   try {
-    for (const [image, digest] of digests) await pull(host, image, digest)
+    await together(pushed, ({ image, digest }) => pull(host, image, digest))
   } finally {
     await local`${host.sshArgv} -O cancel -R ${forward}`.nothrow()
   }

@@ -1,10 +1,14 @@
 /** A server as it is handed over: what is refused on it, what bootstrap puts there, and the first deploy. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { describe } from '../describe.ts'
 import { prepareApp } from '../lab/app.ts'
+import { attempted } from '../lab/begin.ts'
 import { ops } from '../lab/ops.ts'
+import { $, $try } from '../lab/shell.ts'
 import { labUp, type World } from '../lab/world.ts'
-import { answering, containers, ended, filesDigest, liveNow } from './deploy-helpers.ts'
+import { answering, containers, ended, envWith, filesDigest, liveNow } from './deploy-helpers.ts'
 
 describe('a new server', { timeout: 120_000 }, ({ test, before, after }) => {
   let world: World
@@ -61,6 +65,46 @@ describe('a new server', { timeout: 120_000 }, ({ test, before, after }) => {
       )
       assert.match((await ended(3, 'deploy')).stderr, /no Docker engine answers.*systemctl start docker/)
     })
+    await untouched()
+  })
+
+  test('gets no recipients that a backup could not be opened or made with: two in one file, or an expired one', async () => {
+    const dir = mkdtempSync('/tmp/gpg-')
+    const refused = async (name: string, file: string) => {
+      const env = envWith(world, join(dir, `${name}.env`), { BACKUP_GPG_RECIPIENTS: file })
+      const { code, stderr } = await attempted(env, ['bootstrap'])
+      assert.is(code, 2, stderr)
+      return stderr
+    }
+    try {
+      const gpg = [
+        'gpg',
+        '--homedir',
+        dir,
+        '--batch',
+        '--quiet',
+        '--passphrase',
+        '',
+        '--pinentry-mode',
+        'loopback',
+      ]
+      const past = ['--faked-system-time', '20200101T000000']
+      await $`${gpg} ${past} --quick-generate-key old default default 1y; ${gpg} --quick-generate-key new default default never`
+      await $`${gpg} --armor --export > ${dir}/both.asc; ${gpg} --armor --export old > ${dir}/old.asc`
+      assert.match(
+        await refused('both', `${dir}/both.asc`),
+        /both\.asc holds 2 keys, and gpg would encrypt to the first/,
+      )
+      assert.match(
+        await refused('old', `${dir}/old.asc`),
+        /old\.asc holds a key that cannot encrypt: expired/,
+      )
+      writeFileSync(`${dir}/none.asc`, '-----BEGIN PGP PUBLIC KEY BLOCK-----\n')
+      assert.match(await refused('none', `${dir}/none.asc`), /holds no public key that gpg can read/)
+    } finally {
+      await $try`gpgconf --homedir ${dir} --kill gpg-agent`
+      rmSync(dir, { recursive: true, force: true })
+    }
     await untouched()
   })
 

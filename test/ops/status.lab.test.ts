@@ -19,7 +19,8 @@ describe('a status', { timeout: 120_000 }, ({ test, before }) => {
 
   test('of a site that is well ends with 0 and tells what runs, as text and as JSON', async () => {
     const { stdout } = await ended(0, 'status', '--json')
-    const { server, live, services, answers, certificate, backup, diskPercent, problems } = JSON.parse(stdout)
+    const { server, live, services, answers, certificate, backup, backupKey, diskPercent, problems } =
+      JSON.parse(stdout)
     assert.is(server, world.server.address)
     assert.match(live.sha, /^[0-9a-f]{40}$/)
     assert.match(live.colour, /^(blue|green)$/)
@@ -30,6 +31,7 @@ describe('a status', { timeout: 120_000 }, ({ test, before }) => {
     assert.ok(certificate.days > 21, certificate.days)
     assert.match(backup.label, /^\d{8}T\d{6}Z$/)
     assert.ok(backup.hours < 1, backup.hours)
+    assert.match(backupKey.fingerprint, /^[0-9A-F]{40}$/)
     assert.ok(diskPercent > 0 && diskPercent <= 85, diskPercent)
     assert.equal(problems, [])
     const text = (await ended(0, 'status')).stdout
