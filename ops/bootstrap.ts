@@ -2,8 +2,7 @@
  * Makes a server with Docker ready for the other scripts: Node and this repository with its production dependencies (cron
  * runs them there), the backup's configuration, the crontab. Safe to run again; it restarts nothing. Next: ops/deploy.ts.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { $ } from 'zx'
 import { operator } from './lib/audit.ts'
@@ -16,6 +15,7 @@ import { local } from './lib/local.ts'
 import { withLock } from './lib/lock.ts'
 import { nodePackage, nodeVersion } from './lib/node.ts'
 import { paths } from './lib/paths.ts'
+import { privateDir } from './lib/private-dir.ts'
 import { checkRecipients } from './lib/recipients.ts'
 import { recorded, revision } from './lib/recorded.ts'
 import { type Script, sh } from './lib/sh.ts'
@@ -119,8 +119,7 @@ ${`${part}/bin/node`} --version >/dev/null; rm -rf ${paths.node}; mv ${part} ${p
 
   /** Installed here for the server's platform, so that the server needs neither npm nor a way to its registry. */
   async function putRepository(architecture: string): Promise<void> {
-    const stage = mkdtempSync(join(tmpdir(), 'ops-stage-'))
-    session.atEnd(() => rmSync(stage, { recursive: true, force: true }))
+    const stage = privateDir(session)
     const cpu = architecture === 'aarch64' ? 'arm64' : 'x64'
     await local`cp -r ${parts.map((part) => join(repository, part))} ${stage}`
     writeFileSync(join(stage, 'REVISION'), `${(await revision()) ?? 'unknown'}\n`)

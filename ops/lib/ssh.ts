@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
 import { $ } from 'zx'
 import { fileIn, type Picked } from './env.ts'
 import { Fail } from './fail.ts'
+import { privateDir } from './private-dir.ts'
 import type { Session } from './session.ts'
 
 /** What it takes to reach the server. */
@@ -31,14 +31,11 @@ export function sshOf(envFile: string, env: HostEnv, session: Session): string[]
     ? ['-i', fileIn(envFile, 'SERVER_SSH_KEY', env.SERVER_SSH_KEY), '-o', 'IdentitiesOnly=yes']
     : []
   // The path of a socket has 104 bytes at most, so TMPDIR may be too long.
-  const sockets = mkdtempSync('/tmp/ops-')
+  const sockets = privateDir(session, '/tmp')
   const shared = { ControlMaster: 'auto', ControlPath: `${sockets}/%C`, ControlPersist: '60' }
   const flags = sshFlags({ ...pinned(knownHosts), ...shared })
   const ssh = ['ssh', '-p', env.SERVER_SSH_PORT, ...key, ...flags, `${env.SERVER_USER}@${env.SERVER_HOST}`]
-  session.atEnd(async () => {
-    await $({ nothrow: true, quiet: true, timeout: 5000 })`${ssh} -O exit`
-    rmSync(sockets, { recursive: true, force: true })
-  })
+  session.atEnd(() => $({ nothrow: true, quiet: true, timeout: 5000 })`${ssh} -O exit`)
   return ssh
 }
 
