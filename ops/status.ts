@@ -2,6 +2,7 @@
  * What runs, which release, how long the certificate lasts, how old the last backup is, how full the disk is.
  * Read-only. Exit code 1 when something is wrong, so that a cron line or a monitor can call it.
  */
+import type { PeerCertificate } from 'node:tls'
 import { newestBackup } from './lib/backups.ts'
 import { type Call, main } from './lib/cli.ts'
 import { liveColours } from './lib/colours.ts'
@@ -10,16 +11,16 @@ import { Fail } from './lib/fail.ts'
 import { type Host, hostNames, serverOf } from './lib/host.ts'
 import { firstToExpire } from './lib/recipients.ts'
 import { lines, sh } from './lib/sh.ts'
-import { daysLeft, get, siteNames, siteOf } from './lib/site.ts'
+import { below, daysLeft, get, siteNames, siteOf } from './lib/site.ts'
 import { shaOf, stackImages } from './lib/stack.ts'
 
 const help = `
 ops/status.ts: what is running, which release, how old the backups are
 
 Changes nothing. Ends with 1 when something needs a person: a service that is not
-healthy, no live colour, a site that answers with an error, a certificate under
-21 days, a backup over 26 hours old, a backup key that expires within 60 days, a disk
-over 85 % full.
+healthy, no live colour, a site that answers with an error, a certificate (the
+domain's or the wildcard's) under 21 days, a backup over 26 hours old, a backup key
+that expires within 60 days, a disk over 85 % full.
 
   tsx ops/status.ts
 
@@ -36,6 +37,7 @@ interface Report {
   services: Record<string, string>
   /** The HTTP status of the front page, asked over HTTPS; null when there is no valid answer. */
   answers: number | null
+  /** Of the domain's and the wildcard's the one that ends first; null when one of them is not served. */
   certificate: { name: string; days: number } | null
   backup: { label: string; hours: number } | null
   /** The first key of the backups to expire. */
@@ -56,15 +58,15 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     firstToExpire(server),
     server.read(sh`df -P / | awk 'END { sub("%", "", $5); print $5 }'`).then(Number),
   ])
-  const answer = await get(site, '/').catch(() => undefined)
+  const [answer, tenant] = await Promise.all(
+    [site, below(site)].map((one) => get(one, '/').catch(() => undefined)),
+  )
   const report: Report = {
     server: server.name,
     live: colour ? { colour, sha: shaOf(images, colour) } : null,
     services,
     answers: answer?.status ?? null,
-    certificate: answer
-      ? { name: answer.certificate.subjectaltname ?? '', days: daysLeft(answer.certificate) }
-      : null,
+    certificate: answer && tenant ? firstToEnd([answer.certificate, tenant.certificate]) : null,
     backup,
     backupKey,
     diskPercent,
@@ -74,6 +76,11 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   session.result(flags.json ? JSON.stringify(report, null, 2) : text(report))
   if (report.problems.length > 0) throw new Fail('failed', report.problems.join('\n'))
 })
+
+function firstToEnd(certificates: PeerCertificate[]): Report['certificate'] {
+  const all = certificates.map((one) => ({ name: one.subjectaltname ?? '', days: daysLeft(one) }))
+  return all.sort((a, b) => a.days - b.days)[0] ?? null
+}
 
 async function servicesOf(server: Host): Promise<Record<string, string>> {
   const format = '{{.Label "com.docker.compose.service"}}\t{{.Status}}'
@@ -98,7 +105,9 @@ function problemsOf(report: Report): string[] {
     ...wanted
       .filter((name) => !services[name]?.includes('(healthy)'))
       .map((name) => `${name} is ${services[name] ?? 'not there'}`),
-    ...(certificate ? [] : ['the site does not answer over valid HTTPS']),
+    ...(certificate
+      ? []
+      : ['the site, or a name below it, does not answer over valid HTTPS: docker logs of caddy say why']),
     ...(answers && answers >= 400 ? [`the site answers ${answers}`] : []),
     ...(certificate && certificate.days < limits.certificateDays
       ? [`the certificate ends in ${certificate.days} days: docker logs of caddy say why it is not renewed`]

@@ -4,7 +4,7 @@ import type { Colour } from './compose.ts'
 import { undoing } from './fail.ts'
 import type { Host } from './host.ts'
 import type { Session } from './session.ts'
-import { get, type Site, waitFor } from './site.ts'
+import { below, get, type Site, waitFor } from './site.ts'
 import { ensure } from './stack.ts'
 
 export interface Rollout {
@@ -43,7 +43,7 @@ export async function goLive({ server, session, site }: Rollout, colour: Colour)
   await session.step('caddy runs', () => ensure(server, session, 'caddy', true))
   await noteCaddy(server)
   if (session.dryRun) return
-  await session.step('the site answers over HTTPS', () => waitFor(site, '/', certificateSeconds))
+  await session.step('the site answers over HTTPS', () => certified(site))
 }
 
 /**
@@ -80,7 +80,13 @@ export async function changeOver(
 
 /** A site that served before must go on without an error, though a new process may be slow at first under load; one that did not gets the time for its certificate. */
 async function watch(site: Site, served: boolean): Promise<void> {
-  if (!served) await waitFor(site, '/', certificateSeconds)
+  if (!served) await certified(site)
   const end = Date.now() + watchSeconds * 1000
-  while (Date.now() < end) await waitFor(site, '/', 3, 30)
+  while (Date.now() < end) await waitFor(site, '/', { seconds: 3, slow: 30 })
+}
+
+/** Both certificates are there: the domain's, and the wildcard's, under which any answer will do. */
+async function certified(site: Site): Promise<void> {
+  await waitFor(site, '/', { seconds: certificateSeconds })
+  await waitFor(below(site), '/', { seconds: certificateSeconds, accepts: () => true })
 }

@@ -57,22 +57,28 @@ export function get(site: Site, path: string): Promise<SiteAnswer> {
   })
 }
 
+export interface Patience {
+  /** How long to go on asking: minutes for a first certificate, seconds for a site that is up. */
+  seconds: number
+  /** How long to go on when it is merely slow; as long, unless given. */
+  slow?: number
+  /** Which statuses are an answer; a page or a redirect, unless given. */
+  accepts?: (status: number) => boolean
+}
+
 /**
- * Asks until the site answers, with a page or a redirect, over valid HTTPS.
- * @param seconds how long to go on asking: minutes for a first certificate, seconds for a site that is up
- * @param slow how long to go on when it is merely slow; as long, unless given
+ * Asks until the site answers over valid HTTPS.
  * @throws Fail `failed` with the last answer
  */
 export async function waitFor(
   site: Site,
   path: string,
-  seconds: number,
-  slow = seconds,
+  { seconds, slow = seconds, accepts = (status) => status < 400 }: Patience,
 ): Promise<SiteAnswer> {
   const start = Date.now()
   for (;;) {
     const last = await get(site, path).catch((error: Error) => error)
-    if (!(last instanceof Error) && last.status < 400) return last
+    if (!(last instanceof Error) && accepts(last.status)) return last
     const limit = last instanceof Slow ? slow : seconds
     if (Date.now() - start >= limit * 1000) {
       const why = last instanceof Error ? last.message : `HTTP ${last.status}`
@@ -80,6 +86,11 @@ export async function waitFor(
     }
     await sleep(500)
   }
+}
+
+/** A name below the domain, as a tenant's: it has a certificate of its own, the wildcard. */
+export function below(site: Site): Site {
+  return { ...site, name: `status.${site.name}` }
 }
 
 /** No answer in the time that one request has. */

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { secretsIn } from '../../ops/lib/env.ts'
 import { describe } from '../describe.ts'
+import { labPath } from '../lab/shell.ts'
 
 const root = join(import.meta.dirname, '../..')
 const good = readFileSync(join(root, 'test/fixtures/env/good.env'), 'utf8')
@@ -103,7 +104,7 @@ describe('every script', { timeout: 120_000 }, ({ test, before, after }) => {
         SERVER_SSH_KEY: key,
         STORAGEBOX_SSH_KEY: key,
         STORAGEBOX_KNOWN_HOSTS: key,
-        BACKUP_GPG_RECIPIENTS: key,
+        BACKUP_GPG_RECIPIENTS: labPath('recipients', 'custodian-a.asc'),
         BACKUP_GPG_PASSPHRASE: '',
         TRUSTED_ROOT: key,
         PUBLIC_CA: key,

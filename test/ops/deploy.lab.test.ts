@@ -221,8 +221,9 @@ describe('a deploy', { timeout: 120_000 }, ({ test, before, after }) => {
   test('is on record with image ids and the digests of their bases', async () => {
     const newest = await world.server.exec('cat "$(ls /opt/everyskill/releases/*.json | sort | tail -1)"')
     assert.is(JSON.parse(newest).outcome, 'live')
+    assert.equal(Object.keys(JSON.parse(newest).images), ['web'], 'a rollback brings its web')
     const shipped = await world.server.exec(
-      'grep -l \'"outcome": "live"\' /opt/everyskill/releases/*.json | xargs grep -l bases | sort | tail -1 | xargs cat',
+      `grep -l '"outcome": "live"' /opt/everyskill/releases/*.json | xargs grep -l '"migrate"' | sort | tail -1 | xargs cat`,
     )
     const { sha, operator, images } = JSON.parse(shipped)
     assert.match(sha, /^[0-9a-f]{40}$/)
