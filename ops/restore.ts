@@ -110,7 +110,8 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
       await askOrGoBack(live, session, kept)
       await noteRestored(server, session, manifest.label)
     })
-    session.say(`Proven? tsx ops/restore.ts --discard ${kept}. Not as it should be? --undo.${newer}`)
+    session.say(`Proven? tsx ops/restore.ts --discard ${kept}. Not as it should be? --undo`)
+    if (newer) session.say(newer.trim())
   }
 
   async function undo() {

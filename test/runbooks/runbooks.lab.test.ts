@@ -78,7 +78,7 @@ describe('the runbooks in the lab', { timeout: limit }, ({ test }) => {
     const postgres = 'docker ps -q --filter label=com.docker.compose.service=postgres'
     const drop = 'drop table documents cascade'
     await world.server.exec(`docker exec $(${postgres}) psql -U postgres -d everyskill -qc '${drop}'`)
-    const kept = `npx tsx ops/restore.ts list --env "$ENV_FILE" | sed -n 's/^kept: \\([^ ]*\\) .*/\\1/p'`
+    const kept = `npx tsx ops/restore.ts list --env "$ENV_FILE" | sed -n 's/^kept: \\([^ ]*\\) .*/\\1/p' | tail -n 1`
     await run('restore-data.md', world, { LABEL: label, KEPT: `$(${kept})` })
     assert.is((await open(world, `acme.${world.domain}`, `/api/documents/${marker}`)).status, 200)
     assert.is(await documents(world), before)
