@@ -28,7 +28,7 @@ describe('exposure', { timeout: 90_000 }, ({ test, before }) => {
         )
       for (const [name, id] of Object.entries(ids)) assert.match(id, /^[0-9a-f]{12}$/, name)
     },
-    { timeout: 400_000 },
+    { timeout: 1_000_000 },
   )
 
   const address = (service: Service, network: Network) =>

@@ -1,7 +1,7 @@
 /**
  * `npm run rehearse`: the whole job against a disposable server, for real. Builds the fixture app, puts it on an empty
  * server, opens it over HTTPS, deploys a second version under load, backs up, loses a table, restores it, rolls back.
- * Writes .lab/rehearsal.json; the exit code tells whether all held. `--keep` leaves the lab up (it does so anyway on failure).
+ * Writes .lab/rehearsal.json; the exit code tells whether all held. The lab stays up.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -9,6 +9,7 @@ import { nextVersion, prepareApp } from './lab/app.ts'
 import { documents, open, post } from './lab/browser.ts'
 import { load } from './lab/load.ts'
 import { ops } from './lab/ops.ts'
+import { sql } from './lab/sql.ts'
 import { labUp, type World } from './lab/world.ts'
 
 interface Step {
@@ -74,7 +75,7 @@ async function rehearse(): Promise<void> {
   await step('deploy a second version under load', async () => {
     await nextVersion('rev-2')
     await ops(['build'])
-    const measured = await load({ world, rate: 100, during: () => ops(['deploy']) })
+    const measured = await load({ world, rate: 105, during: () => ops(['deploy']) })
     const { body } = await open(world, `acme.${world.domain}`, '/')
     expect(body.includes('rev-2'), 'the second version does not answer')
     expect(measured.sent > 500, `only ${measured.sent} requests were sent: the load proves nothing`)
@@ -82,7 +83,12 @@ async function rehearse(): Promise<void> {
       measured.failed === 0,
       `${measured.failed} of ${measured.sent} requests failed: ${JSON.stringify(measured.errors)}`,
     )
-    return `${measured.sent} requests at 100/s, 0 failed, p99 ${Math.round(measured.p99)} ms, max ${Math.round(measured.max)} ms`
+    const written = await sql(world, "select count(*), max(attempts) from documents where body like 'load %'")
+    expect(
+      written === `${measured.accepted.length}|1`,
+      `of ${measured.accepted.length} writes the database has ${written}`,
+    )
+    return `${measured.sent} requests at ${Math.round(measured.sent / measured.seconds)}/s, 0 failed, each of ${measured.accepted.length} writes there once, p99 ${Math.round(measured.p99)} ms, max ${Math.round(measured.max)} ms`
   })
   const marker = randomUUID()
   await step('back up', async () => {

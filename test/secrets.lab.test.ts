@@ -255,7 +255,9 @@ describe('secrets', { timeout: 120_000 }, ({ test, before }) => {
     const planted = mkdtempSync(join(tmpdir(), 'everyskill-planted-'))
     try {
       writeFileSync(join(planted, 'file'), `before ${canary} after\n`)
-      const left = readdirSync(tmpdir()).filter((name) => !tmpBefore.includes(name) || /^ops-/.test(name))
+      const left = readdirSync(tmpdir()).filter(
+        (name) => !tmpBefore.includes(name) || /^everyskill-\d+-/.test(name),
+      )
       const paths = [...operatorPaths, ...left.map((name) => join(tmpdir(), name))]
       const { found } = await search(undefined, paths, { ...needles, ...keys })
       assert.ok(found.some((one) => one.name === 'CANARY' && one.file.startsWith(planted)))

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
 import { describe, rejects } from '../describe.ts'
 
-const DRAIN_MS = 400
+const DRAIN_MS = 1500
 
 /** Answers /slow/MS after MS milliseconds; idle connections stay open for a minute. */
 const plain = `
@@ -106,10 +106,10 @@ describe('drain.cjs', ({ test, afterEach, after }) => {
     colours('blue')
     const { child, exit, port } = await start(plain)
     const agent = new Agent({ keepAlive: true })
-    const slow = ask(port, `/slow/${DRAIN_MS * 3}`, agent)
+    const slow = ask(port, `/slow/${DRAIN_MS * 2}`, agent)
     await ask(port, '/')
     child.kill('SIGTERM')
-    await sleep(DRAIN_MS / 4)
+    await sleep(100)
     assert.is(await ready(port), 503)
     const during = await ask(port, '/during', new Agent({ keepAlive: true }))
     assert.equal([during.status, during.headers.connection], [200, 'close'])
@@ -118,7 +118,7 @@ describe('drain.cjs', ({ test, afterEach, after }) => {
     assert.is((await slow).status, 200)
     const since = performance.now()
     assert.is(await exit, 0)
-    assert.ok(performance.now() - since < 1000, 'left soon after the last request')
+    assert.ok(performance.now() - since < 5000, 'left soon after the last request')
   })
 
   test('an idle connection does not keep it', async () => {
@@ -128,7 +128,7 @@ describe('drain.cjs', ({ test, afterEach, after }) => {
     const since = performance.now()
     child.kill('SIGTERM')
     assert.is(await exit, 0)
-    assert.ok(performance.now() - since < DRAIN_MS + 1500)
+    assert.ok(performance.now() - since < DRAIN_MS + 5000)
     agent.destroy()
   })
 
@@ -139,7 +139,7 @@ describe('drain.cjs', ({ test, afterEach, after }) => {
     await ask(port, '/')
     child.kill('SIGTERM')
     child.kill('SIGTERM')
-    await sleep(DRAIN_MS / 2)
+    await sleep(100)
     assert.is((await ask(port, '/during')).status, 200)
     assert.is((await slow).status, 200)
     assert.is(await exit, 0)
@@ -148,7 +148,10 @@ describe('drain.cjs', ({ test, afterEach, after }) => {
   })
 
   test('leaves upgrades alone, and cuts what outlasts the limit', async () => {
-    const { child, exit, output, port } = await start(plain, { STOP_LIMIT_MS: '1200' })
+    const { child, exit, output, port } = await start(plain, {
+      DRAIN_MS: '300',
+      STOP_LIMIT_MS: '1200',
+    })
     const socket = connect(port, '127.0.0.1')
     socket.on('error', () => {})
     socket.write('GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')

@@ -2,9 +2,15 @@ import { spawn } from 'node:child_process'
 import type { Run } from './ops.ts'
 import { ROOT } from './shell.ts'
 
-export type Started = { done: Promise<Run>; kill: () => void }
+export type Started = {
+  done: Promise<Run>
+  /** Ends it and its children at once, as a lost machine would. */
+  kill: () => void
+  /** As Ctrl-C at its terminal. True if it still ran. */
+  interrupt: () => boolean
+}
 
-/** Starts a script as an operator would; `kill` ends it and its children at once, as a lost machine would. */
+/** Starts a script as an operator would, in a process group of its own. */
 export function begin(env: string, [name, ...args]: [string, ...string[]]): Started {
   const command = ['--import', 'tsx', `ops/${name}.ts`, ...args, '--env', env]
   const child = spawn(process.execPath, command, {
@@ -23,14 +29,14 @@ export function begin(env: string, [name, ...args]: [string, ...string[]]): Star
     child.on('error', reject)
     child.on('close', (code) => resolve({ ...run, code: code ?? -1 }))
   })
-  const kill = () => {
+  const signal = (name: 'SIGKILL' | 'SIGINT') => {
     try {
-      process.kill(-(child.pid as number), 'SIGKILL')
+      return process.kill(-(child.pid as number), name)
     } catch {
-      // It has ended by itself.
+      return false
     }
   }
-  return { done, kill }
+  return { done, kill: () => signal('SIGKILL'), interrupt: () => signal('SIGINT') }
 }
 
 /** Runs a script with a `.env` of the caller's; any exit code is a result. */

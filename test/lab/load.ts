@@ -18,6 +18,8 @@ export type Load = {
 
 export type Measured = {
   sent: number
+  /** How long requests were sent. */
+  seconds: number
   failed: number
   /** Number of failures of each kind: `HTTP 502`, `ECONNRESET`, `timeout`. */
   errors: Record<string, number>
@@ -71,6 +73,7 @@ export async function load({ world, rate, during, after = 3, tenant = 'acme' }: 
   for (let next = 0; running; await sleep(1)) {
     for (; start + (next * 1000) / rate <= performance.now(); next++) send(start + (next * 1000) / rate)
   }
+  const seconds = (performance.now() - start) / 1000
   await Promise.all(flying)
   agent.destroy()
   await over
@@ -78,7 +81,7 @@ export async function load({ world, rate, during, after = 3, tenant = 'acme' }: 
   const at = (share: number) =>
     latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0
   const failed = Object.values(errors).reduce((sum, count) => sum + count, 0)
-  return { sent, failed, errors, p50: at(0.5), p99: at(0.99), max: at(1), accepted }
+  return { sent, seconds, failed, errors, p50: at(0.5), p99: at(0.99), max: at(1), accepted }
 }
 
 type Target = { agent: Agent; host: string; servername: string; ca: Buffer }
@@ -112,26 +115,4 @@ function once(
     sent.on('error', (error) => resolve(kind(error)))
     sent.end(body)
   })
-}
-
-/**
- * Looks up every id: a write that was acknowledged must be there, once.
- * @param timesSeen how often the app ran the insert of this id; undefined if it is not there
- */
-export async function checkWrites(
-  ids: string[],
-  timesSeen: (id: string) => Promise<number | undefined>,
-): Promise<{ missing: string[]; repeated: string[] }> {
-  const missing: string[] = []
-  const repeated: string[] = []
-  const queue = [...ids]
-  const worker = async () => {
-    for (let id = queue.pop(); id !== undefined; id = queue.pop()) {
-      const times = await timesSeen(id)
-      if (times === undefined) missing.push(id)
-      else if (times > 1) repeated.push(id)
-    }
-  }
-  await Promise.all(Array.from({ length: 10 }, worker))
-  return { missing, repeated }
 }

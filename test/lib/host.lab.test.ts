@@ -160,7 +160,7 @@ echo "end 'of' it"`
       const start = performance.now()
       while ((await take()) !== 'mine') await sleep(20)
       const ms = performance.now() - start
-      assert.ok(ms < 2000, `it took ${ms} ms`)
+      assert.ok(ms < 10_000, `it took ${ms} ms, and a beat is 15 s`)
     })
   })
 

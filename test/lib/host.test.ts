@@ -117,9 +117,10 @@ echo "length \${#secret}"`
   test('put is never readable by others, not even while it is written', async () => {
     const owner = process.getuid?.() ?? 0
     const watching = join(dir, 'watched')
+    const go = join(dir, 'go')
     const slow = new Host(
       'slow',
-      ['bash', '-c', '(sleep 0.4; cat) | bash -c "$1"', '-'],
+      ['bash', '-c', `(until [ -e '${go}' ]; do sleep 0.02; done; cat) | bash -c "$1"`, '-'],
       new Session({ dryRun: false, quiet: true }),
     )
     const written = slow.put(watching, 'secret', { mode: '0444', owner })
@@ -127,6 +128,7 @@ echo "length \${#secret}"`
     await here().read(sh`until [ -e ${part} ]; do sleep 0.02; done`)
     assert.is(statSync(part).mode & 0o777, 0o600)
     assert.not.ok(existsSync(watching))
+    writeFileSync(go, '')
     await written
     assert.is(statSync(watching).mode & 0o777, 0o444)
   })

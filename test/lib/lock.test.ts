@@ -120,19 +120,19 @@ describe('withLock', ({ test, after }) => {
     child.kill('SIGKILL')
     await ended
     const ms = await freeAfter()
-    assert.ok(ms < 1000, `it took ${ms} ms`)
+    assert.ok(ms < 10_000, `it took ${ms} ms, and a beat is 15 s`)
   })
 
   test('a holder that falls silent loses it, and stops when it wakes', async () => {
-    const { child, ended, said } = await holder(0.25)
-    await sleep(1500)
+    const { child, ended, said } = await holder(0.5)
+    await sleep(2500)
     assert.ok(
       (await lock(async () => false).catch(() => true)) as boolean,
       'it keeps the lock while it lives',
     )
     child.kill('SIGSTOP')
     const ms = await freeAfter()
-    assert.ok(ms < 5000, `it took ${ms} ms`)
+    assert.ok(ms < 15_000, `it took ${ms} ms`)
     child.kill('SIGCONT')
     assert.is(await ended, 5)
     assert.match(said(), new RegExp(`error: the ${name} lock on local was lost`))

@@ -6,9 +6,10 @@ import { describe, kills } from '../describe.ts'
 import { attempted, begin, sometime } from '../lab/begin.ts'
 import { deployed } from '../lab/deployed.ts'
 import { ops } from '../lab/ops.ts'
-import { $ } from '../lab/shell.ts'
+import { $, $try, text, until } from '../lab/shell.ts'
 import { sql } from '../lab/sql.ts'
 import type { World } from '../lab/world.ts'
+import { whileLocked } from './deploy-helpers.ts'
 
 const dumps = '/var/backups/everyskill/dumps'
 const boxDumps = '/box/everyskill/backups'
@@ -25,6 +26,8 @@ interface Entry {
 describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
   let world: World
   let scratch = ''
+  /** The Postgres image of the server, or what it is built on here. */
+  let postgres = ''
   const run = (...args: string[]) => attempted(world.env, ['backup', ...args])
   const good = async (...args: string[]) => {
     const { code, stdout, stderr } = await run(...args)
@@ -50,6 +53,11 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
       // Cron runs the copy on the server: make it this one
       await ops(['bootstrap'])
       scratch = mkdtempSync(join(tmpdir(), 'backup-test-'))
+      const image = await world.server.exec(
+        `docker inspect -f '{{.Config.Image}}' $(docker ps -q --filter label=com.docker.compose.service=postgres)`,
+      )
+      const here = (await $try`docker image inspect ${image}`).ok
+      postgres = here ? image : await text($`docker image ls -q everyskill/postgres | head -1`)
       await sql(
         world,
         `create table if not exists backup_probe (id int primary key, note text); alter table backup_probe owner to everyskill; truncate backup_probe; insert into backup_probe select i, 'plaintext-marker-' || i from generate_series(1, 3000) i`,
@@ -69,13 +77,7 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     const { label, server, box, proven } = await newest()
     assert.equal([label, server, box, 'shipped' in proven], [manifest.label, true, true, true])
     assert.match(await good('verify'), /are what was made/)
-    const image = await world.server.exec(
-      `docker inspect -f '{{.Config.Image}}' $(docker ps -q --filter label=com.docker.compose.service=postgres)`,
-    )
-    const here = (await $({ nothrow: true })`docker image inspect ${image}`).ok
-      ? image
-      : 'everyskill-lab/postgres'
-    assert.match(await good('verify', '--decrypt', '--image', here), /opens and holds/)
+    assert.match(await good('verify', '--decrypt', '--image', postgres), /opens and holds/)
     assert.equal(Object.keys((await newest()).proven).sort(), ['decrypted', 'shipped', 'verified'])
   })
 
@@ -103,11 +105,28 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     assert.is((await newest()).kind, 'full')
   })
 
-  test('is refused with 4 while another one runs', async () => {
-    const first = begin(world.env, ['backup'])
-    const second = begin(world.env, ['backup'])
-    const codes = [(await first.done).code, (await second.done).code].sort()
-    assert.equal(codes, [0, 4])
+  test('is refused with 4 while another one runs, and names it', async () => {
+    const holder = 'eve@desk, since this morning, for: backup'
+    await whileLocked(world, 'backup', holder, async () => {
+      const { code, stderr } = await run()
+      assert.is(code, 4, stderr)
+      assert.ok(stderr.includes(`is held by ${holder}`), stderr)
+    })
+  })
+
+  test('stopped by Ctrl-C ends with 130 and leaves no half backup', async () => {
+    const had = await names(dumps)
+    const stopped = begin(world.env, ['backup'])
+    await until('the dump to begin', 30, async () => ((await names(dumps)) === had ? undefined : true))
+    stopped.interrupt()
+    const { code, stderr } = await stopped.done
+    assert.is(code, 130, stderr)
+    assert.equal(
+      (await list()).filter((one) => one.server && !one.rows),
+      [],
+    )
+    await good()
+    assert.not.match(await names(dumps), /part/)
   })
 
   test(`killed at any moment leaves no half backup, and the next run works (${kills} times)`, {
@@ -253,13 +272,7 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     const home = join(scratch, 'other-key')
     await $`mkdir -m 700 ${home}; gpg --homedir ${home} --batch --quiet --passphrase '' --pinentry-mode loopback --quick-generate-key other@example.test default default 1d`
     const env = otherEnv({ BACKUP_GPG_HOMEDIR: home })
-    const { code, stderr } = await attempted(env, [
-      'backup',
-      'verify',
-      '--decrypt',
-      '--image',
-      'everyskill-lab/postgres',
-    ])
+    const { code, stderr } = await attempted(env, ['backup', 'verify', '--decrypt', '--image', postgres])
     await $({ nothrow: true })`gpgconf --homedir ${home} --kill gpg-agent`
     assert.is(code, 6, stderr)
     assert.match(stderr, /the key here does not open it/)

@@ -174,6 +174,14 @@ describe('a build', { timeout: 240_000 }, ({ test, before, after }) => {
     assert.is((await run()).exitCode, 6, 'a leak is not forgotten by the next run')
   })
 
+  test('without an engine that answers ends with 1 and says so', async () => {
+    const env = { ...process.env, DOCKER_HOST: 'unix:///nowhere.sock' }
+    const build = $try({ cwd: ROOT, env })`npx tsx ops/build.ts --env ${world.env}`
+    const { exitCode, stderr } = await build
+    assert.is(exitCode, 1, stderr)
+    assert.match(stderr, /no Docker engine with buildx answers here:\n.*nowhere\.sock/)
+  })
+
   test('outside the lab refuses images on stand-ins with 3', async () => {
     const env = envWith(world, join(dir, 'real.env'), { EVERYSKILL_LAB: undefined })
     const { code, stderr } = await attempted(env, ['build'])

@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert'
 import { secretsIn } from '../../ops/lib/env.ts'
 import { describe } from '../describe.ts'
 import { labPath } from '../lab/shell.ts'
+import { lab } from '../lab/world.ts'
 
 const root = join(import.meta.dirname, '../..')
 const good = readFileSync(join(root, 'test/fixtures/env/good.env'), 'utf8')
@@ -110,6 +111,17 @@ describe('every script', { timeout: 120_000 }, ({ test, before, after }) => {
         PUBLIC_CA: key,
       }),
     )
+    const { address } = lab().server
+    const boxKey = readFileSync(labPath('keys', 'box_host.pub'), 'utf8')
+    const stranger = file(
+      'stranger.env',
+      set(readFileSync(nobody, 'utf8'), {
+        SERVER_HOST: address,
+        SERVER_SSH_PORT: '22',
+        SERVER_KNOWN_HOSTS: file('other_known_hosts', `${address} ${boxKey}`),
+        SERVER_SSH_KEY: labPath('keys', 'operator'),
+      }),
+    )
     values = [...Object.values(secretsIn(nobody)), 'canary']
     const open = file('open.env', good, 0o644)
     for (const [script, { words, name, bad }] of all) {
@@ -120,7 +132,9 @@ describe('every script', { timeout: 120_000 }, ({ test, before, after }) => {
       begin('nothing', ['--env', join(dir, 'none.env')])
       begin('open', ['--env', open])
       begin('wrong', ['--env', wrong])
-      if (words) begin('nobody', [...words, '--env', nobody])
+      if (!words) continue
+      begin('nobody', [...words, '--env', nobody])
+      begin('stranger', [...words, '--env', stranger])
     }
   })
   after(async () => {
@@ -183,6 +197,15 @@ describe('every script', { timeout: 120_000 }, ({ test, before, after }) => {
       assert.match(err, /Check SERVER_HOST and SERVER_SSH_PORT/, script)
       assert.ok(seconds < 15, `${script} took ${seconds} s`)
       for (const value of values) assert.not.ok(`${out}${err}`.includes(value), `${script} prints a value`)
+    }
+  })
+
+  test('ends with 5 where the host key is not the pinned one, and says stop', async () => {
+    for (const [script, { words }] of all) {
+      if (!words) continue
+      const { code, err } = await ran(script, 'stranger')
+      assert.is(code, 5, `${script}: ${err}`)
+      assert.match(err, /is not the pinned one[\s\S]*somebody may be in between: stop/, script)
     }
   })
 })

@@ -10,7 +10,7 @@ import { prepareApp } from '../lab/app.ts'
 import { open } from '../lab/browser.ts'
 import { deployed } from '../lab/deployed.ts'
 import { ops, type Run, tryOps } from '../lab/ops.ts'
-import { $, $try, ROOT, text } from '../lab/shell.ts'
+import { $, $try, ROOT, text, until } from '../lab/shell.ts'
 import type { World } from '../lab/world.ts'
 
 export interface Live {
@@ -148,6 +148,28 @@ export async function answering(world: World): Promise<string[]> {
   return Object.keys(seen.colours).sort()
 }
 
+/** Holds one of the server's locks, as the script of another operator would, while the work runs. */
+export async function whileLocked<T>(
+  world: World,
+  name: 'deploy' | 'backup',
+  holder: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const lock = `/run/lock/everyskill-${name}.lock`
+  const over = `/tmp/release-${name}`
+  const held = world.server.exec(
+    `rm -f ${over}; exec 9>> ${lock}; flock 9; echo '${holder}' > ${lock}.holder; until [ -e ${over} ]; do sleep 0.1; done`,
+  )
+  const told = () => world.server.exec(`cat ${lock}.holder 2> /dev/null || true`)
+  try {
+    await until('the lock to be held', 60, async () => ((await told()) === holder ? true : undefined))
+    return await work()
+  } finally {
+    await world.server.exec(`touch ${over}`)
+    await held
+  }
+}
+
 /** Starts `deploy` in a process group of its own, which a signal reaches as a terminal's Ctrl-C would. */
 export function deploying(world: World, ...args: string[]) {
   const command = ['--import', 'tsx', 'ops/deploy.ts', ...args, '--env', world.env]
@@ -167,6 +189,7 @@ export function deploying(world: World, ...args: string[]) {
   })
   const signal = (name: 'SIGKILL' | 'SIGINT') => {
     if (child.exitCode === null) process.kill(-(child.pid as number), name)
+    return performance.now()
   }
   return { done, signal }
 }

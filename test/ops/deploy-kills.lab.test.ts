@@ -48,11 +48,13 @@ describe('a deploy that is cut short', { timeout: 120_000 }, ({ test, before, af
     const { seen } = await watched(world, async () => {
       for (let i = 0; i < times; i++) {
         const { done, signal: send } = deploying(world, await release(`${signal}-${i}`))
-        await sometime(1500, 26_000)
-        send(signal)
+        await sometime(1500, 18_000)
+        const sent = send(signal)
         const { code, stderr } = await done
         console.log(`${signal} ${i}: ended with ${code} after: ${stderr.trim().split('\n').at(-1)}`)
-        if (signal === 'SIGINT') assert.ok(code === 130 || code === 0, `${code}: ${stderr}`)
+        // One that was at its end already ends well, and at once.
+        const over = code === 0 && performance.now() - sent < 2000
+        if (signal === 'SIGINT') assert.ok(code === 130 || over, `${code}: ${stderr}`)
         const ready = await file()
         assert.match(ready, /^(blue|green|blue green|green blue)$/)
         for (const colour of await answering(world)) assert.ok(ready.includes(colour), `${colour}: ${ready}`)

@@ -25,6 +25,7 @@ import {
   liveNow,
   releaseFrom,
   watched,
+  whileLocked,
 } from './deploy-helpers.ts'
 
 /** A web server in place of the app's: `answers` is an expression that gives a status from `path` and `headers`. */
@@ -131,16 +132,13 @@ describe('a deploy', { timeout: 120_000 }, ({ test, before, after }) => {
   })
 
   test('is refused with 4 while another one runs, and names it', async () => {
-    const lock = '/run/lock/everyskill-deploy.lock'
     const holder = 'eve@desk, since this morning, for: deploy 0123abc'
-    const held = world.server.exec(
-      `exec 9>> ${lock}; flock 9; echo '${holder}' > ${lock}.holder; read -rt 60 < <(sleep 15) || true`,
+    await whileLocked(world, 'deploy', holder, () =>
+      unchanged(async () => {
+        const { stderr } = await ended(4, 'deploy', home.sha)
+        assert.ok(stderr.includes(`is held by ${holder}`), stderr)
+      }),
     )
-    await unchanged(async () => {
-      const { stderr } = await ended(4, 'deploy', home.sha)
-      assert.ok(stderr.includes(`is held by ${holder}`), stderr)
-    })
-    await held
   })
 
   test('of a commit that was never built ends with 1 and says what to run', () =>
