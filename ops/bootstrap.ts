@@ -12,7 +12,7 @@ import { readEnv } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
 import { hostNames, serverOf } from './lib/host.ts'
 import { local } from './lib/local.ts'
-import { withLock } from './lib/lock.ts'
+import { withLocks } from './lib/lock.ts'
 import { nodePackage, nodeVersion } from './lib/node.ts'
 import { paths } from './lib/paths.ts'
 import { privateDir } from './lib/private-dir.ts'
@@ -82,8 +82,10 @@ await main({ help, options: {} }, async ({ flags, session }: Call<Record<string,
     return server.read(sh`uname -m`)
   })
 
-  const claim = { name: 'deploy', who: operator(), what: 'bootstrap' }
-  await withLock(server, session, claim, () => recorded(server, session, 'bootstrap', bootstrap))
+  // No backup either: it runs from the repository that is about to be replaced.
+  await withLocks(server, session, ['deploy', 'backup'], { who: operator(), what: 'bootstrap' }, () =>
+    recorded(server, session, 'bootstrap', bootstrap),
+  )
   if (!session.dryRun) session.result(`${server.name} is ready: tsx ops/deploy.ts`)
 
   // ---
