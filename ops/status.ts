@@ -105,9 +105,10 @@ function problemsOf(report: Report): string[] {
     ...wanted
       .filter((name) => !services[name]?.includes('(healthy)'))
       .map((name) => `${name} is ${services[name] ?? 'not there'}`),
-    ...(certificate
-      ? []
-      : ['the site, or a name below it, does not answer over valid HTTPS: docker logs of caddy say why']),
+    ...(answers === null ? ['the site does not answer over valid HTTPS'] : []),
+    ...(answers !== null && !certificate
+      ? ['names below the domain do not answer over valid HTTPS: docker logs of caddy say why']
+      : []),
     ...(answers && answers >= 400 ? [`the site answers ${answers}`] : []),
     ...(certificate && certificate.days < limits.certificateDays
       ? [`the certificate ends in ${certificate.days} days: docker logs of caddy say why it is not renewed`]
