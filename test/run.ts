@@ -2,7 +2,8 @@
  * The test runner: `tsx test/run.ts [unit] [lab] [--only REGEX] [--name REGEX] [--kills N]`
  *
  *   unit          *.test.ts, in parallel; no Docker, seconds
- *   lab           *.lab.test.ts, one after another, against the disposable world of test/lab
+ *   lab           *.lab.test.ts, one after another, against the disposable world of test/lab; also what starts programs
+ *                 by the dozen
  *   --only REGEX  only files whose path matches       --name REGEX  only tests whose `suite > test` matches
  *   --kills N     how often tests that kill at random do so (3)
  *   --dir DIR     where the test files are (test)      --out DIR     where results and logs go (.lab)
