@@ -18,7 +18,7 @@ import { paths } from './lib/paths.ts'
 import { privateDir } from './lib/private-dir.ts'
 import { checkRecipients } from './lib/recipients.ts'
 import { recorded, revision } from './lib/recorded.ts'
-import { type Script, sh } from './lib/sh.ts'
+import { lines, type Script, sh } from './lib/sh.ts'
 import { putFiles } from './lib/stack.ts'
 
 const help = `
@@ -30,7 +30,10 @@ backup configuration left in env/backup is removed.
 
   tsx ops/bootstrap.ts
 
+  --install   install the packages that the server lacks (apt), Docker's engine among them
 `
+
+const options = { install: { type: 'boolean' } } as const
 
 /** What cron's scripts call on the server, and the Debian and Ubuntu package that has it. */
 const tools = {
@@ -53,7 +56,7 @@ const parts = [
   '.env.example',
 ]
 
-await main({ help, options: {} }, async ({ flags, session }: Call<Record<string, never>>) => {
+await main({ help, options }, async ({ flags, session }: Call<typeof options>) => {
   const env = readEnv(flags.env, [...hostNames, ...backupNames])
   const server = serverOf(flags.env, env, session)
   await checkRecipients(flags.env, env, session)
@@ -66,7 +69,11 @@ await main({ help, options: {} }, async ({ flags, session }: Call<Record<string,
       .split('\n')
       .filter((tool) => tool !== '')
       .map((tool) => tools[tool as keyof typeof tools])
-    if (packages.length > 0)
+    if (packages.length > 0 && flags.install)
+      await session.step(`install ${packages.join(' ')}`, () =>
+        server.run(install(packages), { timeout: 1800 }),
+      )
+    else if (packages.length > 0)
       throw new Fail(
         'refused',
         `the server lacks ${missing.replaceAll('\n', ', ')}. Run there: apt-get install ${packages.join(' ')}`,
@@ -74,7 +81,7 @@ await main({ help, options: {} }, async ({ flags, session }: Call<Record<string,
     const engine = await server.probe(
       sh`docker version --format '{{.Server.Version}}' && docker compose version`,
     )
-    if (engine.code !== 0)
+    if (engine.code !== 0 && !session.dryRun)
       throw new Fail(
         'refused',
         `no Docker engine with Compose answers on the server: ${engine.stderr.trim()}`,
@@ -143,4 +150,20 @@ function onlyThese(files: string[]): Script {
   keep=; for wanted in ${files}; do [ "$file" != "$wanted" ] || keep=1; done
   [ -n "$keep" ] || rm -f "$file"
 done`
+}
+
+/** The distribution's own packages; on a machine with systemd what was installed is started too. */
+function install(packages: readonly string[]): Script {
+  const others = packages.filter((name) => name !== tools.docker)
+  const engine = sh`case $(. /etc/os-release; echo "$ID") in
+  ubuntu) engine='docker.io docker-compose-v2' ;;
+  *) engine='docker.io docker-cli docker-compose' ;;
+esac`
+  return lines(
+    packages.includes(tools.docker) ? engine : sh`engine=`,
+    sh`export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends $engine ${others.length > 0 ? others : ['ca-certificates']} > /dev/null
+if [ -d /run/systemd/system ]; then systemctl enable --now -q \${engine:+docker} cron; fi`,
+  )
 }

@@ -39,6 +39,7 @@ failure before the switch leaves the old colour serving.
   --app DIR          the app's checkout (default APP_DIR)
   --dirty            deploy images that were built with --dirty
   --check            the gates only; change nothing
+  --prepare          ship the images and write the files, start nothing (before a restore)
   --rollback         go back to the release before the live one, or to [SHA]; no build, no migration
   --restart SERVICE  let it restart caddy or postgres when their image or settings changed
 `
@@ -47,6 +48,7 @@ const options = {
   app: { type: 'string' },
   dirty: { type: 'boolean' },
   check: { type: 'boolean' },
+  prepare: { type: 'boolean' },
   rollback: { type: 'boolean' },
   restart: { type: 'string', multiple: true },
 } as const
@@ -63,7 +65,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
   const strange = [...restart.filter((name) => !['caddy', 'postgres'].includes(name)), ...words.slice(1)]
   if (strange.length > 0) throw new Fail('usage', `${strange.join(' ')}: not understood. See --help`)
   const rollout: Rollout = { server, session, site, restartCaddy: restart.includes('caddy') }
-  const action = flags.rollback ? 'deploy --rollback' : 'deploy'
+  const action = flags.rollback ? 'deploy --rollback' : flags.prepare ? 'deploy --prepare' : 'deploy'
   const target = flags.rollback ? await rollbackTarget(server, words[0]) : undefined
   const sha = target?.sha ?? words[0] ?? (await headOfApp())
   const images = flags.rollback ? [] : await inspect(roles.map((role) => imageOf(role, sha)))
@@ -93,6 +95,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     )
     // --- from here on the server changes; the live colour goes on serving ---
     await session.step('write artefacts and secrets', () => write(next, live))
+    if (flags.prepare) return session.result(`${sha} lies ready on ${server.name}`)
     await session.step('postgres runs', () =>
       ensure(server, session, 'postgres', restart.includes('postgres')),
     )

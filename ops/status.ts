@@ -3,7 +3,7 @@
  * Read-only. Exit code 1 when something is wrong, so that a cron line or a monitor can call it.
  */
 import type { PeerCertificate } from 'node:tls'
-import { newestBackup } from './lib/backups.ts'
+import { lastWatch, type Watch } from './lib/alerting.ts'
 import { type Call, main } from './lib/cli.ts'
 import { liveColours } from './lib/colours.ts'
 import { readEnv } from './lib/env.ts'
@@ -13,14 +13,15 @@ import { firstToExpire } from './lib/recipients.ts'
 import { lines, sh } from './lib/sh.ts'
 import { below, daysLeft, get, siteNames, siteOf } from './lib/site.ts'
 import { shaOf, stackImages } from './lib/stack.ts'
+import { apiNames, boxApi, unprotected } from './lib/storagebox-api.ts'
 
 const help = `
 ops/status.ts: what is running, which release, how old the backups are
 
 Changes nothing. Ends with 1 when something needs a person: a service that is not
 healthy, no live colour, a site that answers with an error, a certificate (the
-domain's or the wildcard's) under 21 days, a backup over 26 hours old, a backup key
-that expires within 60 days, a disk over 85 % full.
+domain's or the wildcard's) under 21 days, whatever "backup status" found, a backup
+key that expires within 60 days, a disk over 85 % full.
 
   tsx ops/status.ts
 
@@ -28,8 +29,8 @@ that expires within 60 days, a disk over 85 % full.
 `
 
 const options = { json: { type: 'boolean' } } as const
-const wanted = [...hostNames, ...siteNames] as const
-const limits = { certificateDays: 21, backupHours: 26, backupKeyDays: 60, diskPercent: 85 }
+const wanted = [...hostNames, ...siteNames, ...apiNames] as const
+const limits = { certificateDays: 21, watchMinutes: 10, backupKeyDays: 60, diskPercent: 85 }
 
 interface Report {
   server: string
@@ -39,9 +40,12 @@ interface Report {
   answers: number | null
   /** Of the domain's and the wildcard's the one that ends first; null when one of them is not served. */
   certificate: { name: string; days: number } | null
-  backup: { label: string; hours: number } | null
+  /** What the last look at the backups found; null: nobody looked. */
+  backups: Watch | null
   /** The first key of the backups to expire. */
   backupKey: { fingerprint: string; expires: Date } | null
+  /** What the Storage Box lacks against a thief of the server; null: not asked, for there is no token here. */
+  unprotected: string[] | null
   diskPercent: number
   problems: string[]
 }
@@ -50,14 +54,15 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   const env = readEnv(flags.env, wanted)
   const server = serverOf(flags.env, env, session)
   const site = siteOf(flags.env, env)
-  const [[colour], images, services, backup, backupKey, diskPercent] = await Promise.all([
+  const [[colour], images, services, backups, backupKey, diskPercent] = await Promise.all([
     liveColours(server),
     stackImages(server),
     servicesOf(server),
-    newestBackup(server),
+    lastWatch(server),
     firstToExpire(server),
     server.read(sh`df -P / | awk 'END { sub("%", "", $5); print $5 }'`).then(Number),
   ])
+  const api = boxApi(flags.env, env, session)
   const [answer, tenant] = await Promise.all(
     [site, below(site)].map((one) => get(one, '/').catch(() => undefined)),
   )
@@ -67,8 +72,10 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     services,
     answers: answer?.status ?? null,
     certificate: answer && tenant ? firstToEnd([answer.certificate, tenant.certificate]) : null,
-    backup,
+    backups: backups ?? null,
     backupKey,
+    // Hetzner's console may be down just when a person asks how the server is.
+    unprotected: api ? await unprotected(api).catch((error: Error) => [error.message]) : null,
     diskPercent,
     problems: [],
   }
@@ -98,7 +105,7 @@ async function servicesOf(server: Host): Promise<Record<string, string>> {
 }
 
 function problemsOf(report: Report): string[] {
-  const { live, services, answers, certificate, backup, backupKey, diskPercent } = report
+  const { live, services, answers, certificate, backups, backupKey, diskPercent } = report
   const wanted = ['caddy', 'postgres', ...(live ? [`web-${live.colour}`] : [])]
   return [
     ...(live ? [] : ['nothing is deployed: tsx ops/deploy.ts']),
@@ -113,10 +120,8 @@ function problemsOf(report: Report): string[] {
     ...(certificate && certificate.days < limits.certificateDays
       ? [`the certificate ends in ${certificate.days} days: docker logs of caddy say why it is not renewed`]
       : []),
-    ...(backup ? [] : ['there is no backup: tsx ops/backup.ts']),
-    ...(backup && backup.hours > limits.backupHours
-      ? [`the last backup is ${backup.hours.toFixed(1)} hours old: see cron's mail`]
-      : []),
+    ...watchProblems(backups),
+    ...(report.unprotected ?? []),
     ...(backupKey && backupKey.expires.getTime() - Date.now() < limits.backupKeyDays * 86_400_000
       ? [
           `the backup key ${backupKey.fingerprint} expires on ${backupKey.expires.toISOString().slice(0, 10)}, and backups stop then: gpg --quick-set-expire ${backupKey.fingerprint} never; export it; tsx ops/bootstrap.ts`,
@@ -126,13 +131,25 @@ function problemsOf(report: Report): string[] {
   ]
 }
 
+function watchProblems(watch: Watch | null): string[] {
+  if (!watch) return ['nobody looked at the backups yet: tsx ops/backup.ts status --alert (cron does)']
+  const minutes = (Date.now() - Date.parse(watch.at)) / 60_000
+  return [
+    ...(minutes > limits.watchMinutes
+      ? [`nobody has looked at the backups for ${Math.round(minutes)} minutes: does cron run on the server?`]
+      : []),
+    ...watch.problems,
+    ...(watch.undelivered ? [`an alert was not delivered: ${watch.undelivered}`] : []),
+  ]
+}
+
 function text(report: Report): string {
   const rows = {
     server: report.server,
     live: report.live ? `${report.live.sha} (${report.live.colour})` : 'nothing',
     ...Object.fromEntries(Object.entries(report.services).sort()),
     certificate: report.certificate ? `${report.certificate.days} days, ${report.certificate.name}` : 'none',
-    backup: report.backup ? `${report.backup.label}, ${report.backup.hours.toFixed(1)} hours old` : 'none',
+    backups: report.backups?.problems.length === 0 ? `good, looked at ${report.backups.at}` : 'see below',
     disk: `${report.diskPercent} % full`,
   }
   return Object.entries(rows)

@@ -71,7 +71,7 @@ describe('README and runbooks', ({ test }) => {
     test(`${page}: every setting is in .env.example`, () => {
       const prefix = /_$/
       const words = read(page).match(/\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b_?/g) ?? []
-      const own = /^(ENV_FILE|DATABASE_URL_FILE)$/
+      const own = /^(ENV_FILE|DATABASE_URL_FILE|ON_ERROR_STOP)$/
       const known = (word: string) =>
         own.test(word) ||
         (names as string[]).some((name) => (prefix.test(word) ? name.startsWith(word) : name === word))

@@ -1,6 +1,7 @@
 /**
  * `npm run rehearse`: the whole job against a disposable server, for real. Builds the fixture app, puts it on an empty
- * server, opens it over HTTPS, deploys a second version under load, backs up, loses a table, restores it, rolls back.
+ * server, opens it over HTTPS, deploys a second version under load, backs up, proves the copy on the Storage Box, loses a
+ * table, goes back to the second before, rolls back the release.
  * Writes .lab/rehearsal.json; the exit code tells whether all held. The lab stays up.
  */
 import { randomUUID } from 'node:crypto'
@@ -9,6 +10,7 @@ import { nextVersion, prepareApp } from './lab/app.ts'
 import { documents, open, post } from './lab/browser.ts'
 import { load } from './lab/load.ts'
 import { ops } from './lab/ops.ts'
+import { until } from './lab/shell.ts'
 import { sql } from './lab/sql.ts'
 import { labUp, type World } from './lab/world.ts'
 
@@ -90,12 +92,41 @@ async function rehearse(): Promise<void> {
     )
     return `${measured.sent} requests at ${Math.round(measured.sent / measured.seconds)}/s, 0 failed, each of ${measured.accepted.length} writes there once, p99 ${Math.round(measured.p99)} ms, max ${Math.round(measured.max)} ms`
   })
-  const marker = randomUUID()
   await step('back up', async () => {
-    await post(world, marker, 'written before the backup')
-    return (await ops(['backup'])).trim()
+    await ops(['backup', 'init'])
+    return lines(await ops(['backup']))
   })
+  const marker = randomUUID()
+  await step('wait until the Storage Box has it all', async () => {
+    // Committed after the backup: only the WAL has it. Nobody but cron ships.
+    await post(world, marker, 'written after the backup')
+    const committed = performance.now()
+    const seconds = () => Math.round((performance.now() - committed) / 1000)
+    const [wal] = (
+      await sql(
+        world,
+        "select pg_walfile_name(pg_logical_emit_message(false, 'rehearsal', 'mark')); select pg_switch_wal()",
+      )
+    ).split('\n')
+    const archive = '/box/everyskill/backups/repository/archive/everyskill'
+    await until(`${wal} on the Storage Box`, 120, async () =>
+      (await world.storagebox.exec(`find ${archive} -name '${wal}-*' 2> /dev/null || true`)) === ''
+        ? undefined
+        : true,
+    )
+    const came = seconds()
+    // WAL goes first; the catalogue, without which no backup is found, goes last.
+    const sum = 'sha256sum < backup/everyskill/backup.info 2> /dev/null || true'
+    await until('the catalogue on the Storage Box', 120, async () => {
+      const theirs = await world.storagebox.exec(`cd /box/everyskill/backups/repository && ${sum}`)
+      const ours = await world.server.exec(`cd /var/backups/everyskill/repository && ${sum}`)
+      return theirs === ours ? true : undefined
+    })
+    return `${wal} came ${came} s after the commit, and all else within ${seconds()} s, by cron's own hand`
+  })
+  await step('drill', async () => lines(await ops(['backup', 'drill'])))
   const before = await documents(world)
+  const moment = new Date().toISOString()
   await step('lose a table', async () => {
     await world.server.exec(
       `docker exec $(docker ps -q --filter label=com.docker.compose.service=postgres) psql -U postgres -d everyskill -qc 'drop table documents cascade'`,
@@ -104,15 +135,16 @@ async function rehearse(): Promise<void> {
     expect(status >= 500, `the table is gone, yet the app answered ${status}`)
     return `documents is gone, the app answers ${status}`
   })
-  await step('restore it', async () => {
-    await ops(['restore', '--in-place', '--confirm', world.server.address])
+  await step('bring it back', async () => {
+    const back = ['--in-place', '--at', moment, '--confirm', world.server.address]
+    await ops(['restore', ...back])
     const { status } = await open(world, `acme.${world.domain}`, `/api/documents/${marker}`)
     const after = await documents(world)
     expect(
       status === 200 && after === before,
       `the marker answers ${status}, ${after} documents of ${before}`,
     )
-    return `${after} documents of ${before} are back, the marker among them`
+    return `${after} documents of ${before} are back, as of ${moment}, the marker among them`
   })
   await step('roll back', async () => {
     await ops(['deploy', '--rollback'])
@@ -120,8 +152,13 @@ async function rehearse(): Promise<void> {
     expect(status === 200 && body.includes('rev-1'), `HTTP ${status}: ${body.slice(0, 200)}`)
     return 'rev-1 answers again, without a build'
   })
-  await step('ask for the status', async () => (await ops(['status'])).trim().split('\n').join('; '))
+  await step('ask for the status', async () => {
+    await ops(['backup', 'status', '--alert'])
+    return lines(await ops(['status']))
+  })
 }
+
+const lines = (text: string) => text.trim().split('\n').join('; ')
 
 function expect(holds: boolean, otherwise: string): void {
   if (!holds) throw new Error(otherwise)

@@ -1,13 +1,13 @@
 /**
- * The test runner: `tsx test/run.ts [unit] [lab] [--only REGEX] [--name REGEX] [--kills N]`
+ * The test runner: `tsx test/run.ts [unit] [engine] [lab] [--only REGEX] [--name REGEX] [--kills N]`
  *
  *   unit          *.test.ts, in parallel; no Docker, seconds
- *   lab           *.lab.test.ts, one after another, against the disposable world of test/lab; also what starts programs
- *                 by the dozen
+ *   engine        *.engine.test.ts, one after another: what has containers of its own, or starts programs by the dozen
+ *   lab           *.lab.test.ts, one after another, against the disposable world of test/lab; beside those of engine
  *   --only REGEX  only files whose path matches       --name REGEX  only tests whose `suite > test` matches
  *   --kills N     how often tests that kill at random do so (3)
  *   --dir DIR     where the test files are (test)      --out DIR     where results and logs go (.lab)
- *   --limit S     seconds for one file (unit 300, lab 1200)
+ *   --limit S     seconds for one file (unit 300, others 1200)
  *
  * Each file is a process of its own. A file fails as a whole if it throws in set-up, registers nothing, takes too
  * long, or if its counts do not add up; a pattern that matches nothing fails the run. Writes results.json.
@@ -72,13 +72,18 @@ async function main(settings: ReturnType<typeof usage>): Promise<boolean> {
   const start = new Date()
   const results: FileResult[] = []
   mkdirSync(join(settings.out, 'logs'), { recursive: true })
-  for (const kind of settings.wanted) {
-    const files = findTests(settings.dir, kind).filter((file) => settings.only.test(file))
-    if (files.length === 0) continue
-    const lab = kind === 'lab' ? await labUp(settings.dir, settings.out) : undefined
+  const filesOf = (kind: Kind) => findTests(settings.dir, kind).filter((file) => settings.only.test(file))
+  for (const together of [['unit'], ['engine', 'lab']] as const) {
+    const runs = together
+      .filter((kind) => settings.wanted.includes(kind))
+      .map((kind) => ({ kind, files: filesOf(kind) }))
+      .filter(({ files }) => files.length > 0)
+    const needsLab = runs.some(({ kind }) => kind !== 'unit')
+    const lab = needsLab ? await labUp(settings.dir, settings.out) : undefined
     if (lab) results.push(lab)
     if (lab?.problems.length) console.log(fileLine(lab))
-    else results.push(...(await runKind(kind, files, settings)))
+    else
+      results.push(...(await Promise.all(runs.map((one) => runKind(one.kind, one.files, settings)))).flat())
   }
   const summary = total(results)
   if (summary.passed + summary.failed + summary.skipped === 0) {

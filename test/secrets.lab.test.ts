@@ -1,7 +1,7 @@
 /**
- * No secret is where it should not be. Every program that is started on both machines during build, deploy, backup and restore
- * is recorded, with argv and environment (test/lab/execs.pl); then both file systems, the logs and Docker's own records are
- * searched. What may hold a secret is written down below, with the reason. Each check has to find something planted for it.
+ * No secret is where it should not be. Every program that is started on both machines during build, bootstrap, deploy, backups
+ * and restores is recorded, with argv and environment (test/lab/execs.pl); then both file systems, the logs and Docker's own
+ * records are searched. What may hold a secret is written down below, with the reason. Each check has to find something planted for it.
  *
  * Not looked into here: the operator's image store and build cache (`ops/build.ts` proves each image layer by layer), compressed
  * files, and deleted blocks of a disk, for which the disk is encrypted.
@@ -16,14 +16,17 @@ import type { Name } from '../ops/lib/names.ts'
 import { namesAt, places } from '../ops/lib/places.ts'
 import { describe } from './describe.ts'
 import { nextVersion } from './lab/app.ts'
+import { attempted } from './lab/begin.ts'
 import { containerName } from './lab/containers.ts'
+import { asCron, loud, quiet } from './lab/cron.ts'
 import { deployed } from './lab/deployed.ts'
 import { type Exec, enginePids, machinePid, recordExecs } from './lab/execs.ts'
-import { type Run, tryOps } from './lab/ops.ts'
+import { ops, type Run } from './lab/ops.ts'
 import { type Found, type Needles, readableByOthers, search } from './lab/search.ts'
 import { forms, privateKeyNeedles, secretNeedles, secretOf } from './lab/secrets.ts'
 import { $, LAB, labPath, ROOT } from './lab/shell.ts'
 import type { World } from './lab/world.ts'
+import { envWith } from './ops/deploy-helpers.ts'
 
 const dir = '/opt/everyskill/env'
 const web = namesAt('web')
@@ -44,6 +47,8 @@ const onServer: [file: RegExp, secrets: readonly string[], why: string][] = [
   [RegExp(`^${dir}/caddy/hetzner_dns_api_token$`), ['HETZNER_DNS_API_TOKEN'], 'Caddy reads it'],
   [RegExp(`^${dir}/postgres/db_password$`), ['DB_PASSWORD'], 'read when the database is made'],
   [RegExp(`^${dir}/postgres/db_app_password$`), ['DB_APP_PASSWORD'], 'read when the roles are made'],
+  [RegExp(`^${dir}/pgbackrest/cipher\\.conf$`), ['BACKUP_CIPHER_PASS'], 'pgBackRest reads it'],
+  [RegExp(`^${dir}/backup\\.env$`), ['ALERT_URL'], 'where cron finds it'],
   [RegExp(`^${dir}/migrate/database_url$`), ['DATABASE_URL', 'DB_APP_PASSWORD'], 'the migrator reads it'],
   [
     /^\/var\/lib\/docker\/overlay2\/\w+\/diff\/app\/apps\/web\/\.next\/server\/./,
@@ -56,10 +61,11 @@ const onServer: [file: RegExp, secrets: readonly string[], why: string][] = [
 const onOperator: [file: RegExp, secrets: RegExp, why: string][] = [
   [/^\.lab\/\.env$/, /./, 'the configuration itself'],
   [/^\.lab\/certs\/dns-token$/, /^HETZNER_DNS_API_TOKEN$/, 'what the fake Hetzner API accepts'],
+  [/^\.lab\/certs\/hcloud-token$/, /^HCLOUD_TOKEN$/, 'the same, for the Storage Box'],
   [/^\.lab\/(keys|gnupg)\//, /^(keys|gnupg)\//, 'the private keys themselves'],
 ]
 
-/** Owner and mode of each file below /opt/everyskill/env: the uid that reads it. */
+/** Each file below /opt/everyskill/env and its owner, the uid that reads it; none but the one without a secret is for others. */
 const owners: Record<string, number> = {
   'backup.env': 0,
   'backup/recipient-1.asc': 0,
@@ -69,6 +75,8 @@ const owners: Record<string, number> = {
   'caddy/hetzner_dns_api_token': 1000,
   'compose.env': 0,
   'migrate/database_url': 1001,
+  'pgbackrest/cipher.conf': 999,
+  'pgbackrest/pgbackrest.conf': 0,
   'postgres/db_app_password': 999,
   'postgres/db_password': 999,
   'web.env': 0,
@@ -80,7 +88,22 @@ const operatorPaths = [ROOT, home('.cache/everyskill-ops'), home('.docker'), hom
 /** On the server. Its folder is one that nobody would think of. */
 const plantedFile = '/var/lib/everyskill-planted'
 
-describe('secrets', { timeout: 120_000 }, ({ test, before }) => {
+/** What the scripts do while they are watched. Between bootstrap and deploy cron is put aside: its turn comes when we want it. */
+const work = [
+  ['build'],
+  ['bootstrap'],
+  ['deploy'],
+  ['backup', 'full'],
+  ['backup', 'dump'],
+  ['backup', 'files'],
+  ['backup', 'ship', '--once'],
+  ['backup', 'drill'],
+  ['restore', '--from', 'local'],
+  ['restore-dump'],
+] as const
+const watchFile = '/var/backups/everyskill/shipping/watch.json'
+
+describe('secrets', { timeout: 120_000 }, ({ test, before, after }) => {
   const canary = randomBytes(32).toString('hex')
   const runs: Record<string, Run> = {}
   const webIds = new Set<string>()
@@ -92,13 +115,18 @@ describe('secrets', { timeout: 120_000 }, ({ test, before }) => {
   let onDisk: { files: number; found: Found[] }
   /** What was in the folder for temporary files before the scripts ran. */
   let tmpBefore: string[] = []
+  /** What cron's look at the backups said, and what it wrote down. */
+  let looked = { said: '', wrote: '' }
   /** PID namespaces of the two machines, outside of any container on them. */
   let bare: string[] = []
 
   before(
     async () => {
       world = await deployed()
-      needles = { ...secretNeedles(world.env), ...forms('CANARY', canary) }
+      // Nobody listens there (fetch asks no port 9): a secret address shows where an error may name it.
+      const alerts = `https://127.0.0.1:2/${randomBytes(24).toString('hex')}`
+      const env = envWith(world, labPath('alerts.env'), { ALERT_URL: alerts })
+      needles = { ...secretNeedles(env), ...forms('CANARY', canary) }
       keys = await privateKeyNeedles()
       await nextVersion(`secrets ${new Date().toISOString()}`)
       await noteWebContainers()
@@ -107,11 +135,19 @@ describe('secrets', { timeout: 120_000 }, ({ test, before }) => {
       const recording = await recordExecs(roots)
       try {
         await plant()
-        for (const verb of ['build', 'deploy', 'backup', 'restore'] as const)
-          runs[verb] = await tryOps([verb])
+        for (const words of work) {
+          runs[words.join(' ')] = await attempted(env, [...words])
+          if (words[0] === 'bootstrap') await quiet(world)
+        }
+        await world.server.exec(`echo '{ "undelivered": "an earlier one" }' > ${watchFile}`)
+        looked = {
+          said: await asCron(world, /status --alert/),
+          wrote: await world.server.exec(`cat ${watchFile}`),
+        }
         await noteWebContainers()
       } finally {
         execs = await recording.stop()
+        rmSync(env)
       }
       const planted = execs.filter((exec) => exec.program.endsWith('/echo') && exec.argv[1] === canary)
       bare = planted.map((exec) => exec.namespace)
@@ -122,7 +158,16 @@ describe('secrets', { timeout: 120_000 }, ({ test, before }) => {
         await world.server.exec(`rm -f ${plantedFile}`)
       }
     },
-    { timeout: 600_000 },
+    { timeout: 1_200_000 },
+  )
+
+  after(
+    async () => {
+      await loud(world)
+      await world.server.exec(`rm -f ${watchFile}`)
+      await ops(['bootstrap'])
+    },
+    { timeout: 120_000 },
   )
 
   /** The ids of the web containers, from labels that Compose sets: not from what a process says of itself. */
@@ -168,11 +213,17 @@ describe('secrets', { timeout: 120_000 }, ({ test, before }) => {
     exec.side === 'engine' && !bare.includes(exec.namespace) && /\/buildkit\/\w+(;|$)/.test(exec.groups)
 
   test('the scripts did their work, and said no secret', () => {
-    assert.equal(Object.keys(runs), ['build', 'deploy', 'backup', 'restore'])
+    assert.equal(
+      Object.keys(runs),
+      work.map((words) => words.join(' ')),
+    )
     for (const [verb, run] of Object.entries(runs)) {
       assert.is(run.code, 0, `${verb}: ${run.stderr}`)
       assert.equal(heldBy(run.stdout + run.stderr), [], verb)
     }
+    assert.is(looked.said, '')
+    assert.match(looked.wrote, /"the alert address does not answer: .*ECONNREFUSED/)
+    assert.equal(heldBy(looked.wrote), [])
   })
 
   test('the record covers every part of the work', () => {
@@ -189,6 +240,11 @@ describe('secrets', { timeout: 120_000 }, ({ test, before }) => {
       ['server', /^(\/\S*\/)?pg_restore /],
       ['server', /^gpg .*--encrypt/],
       ['server', /^rsync /],
+      ['server', /^pgbackrest .*backup --type=/],
+      ['server', /^pgbackrest .*archive-push/],
+      ['server', /^pgbackrest .*archive-get/],
+      ['server', /^pgbackrest .*restore/],
+      ['server', /^(\/\S*\/)?pg_amcheck /],
       ['server', /^postgres/],
     ]
     const missing = parts.filter(([side, words]) => !started(side, words))
@@ -309,7 +365,8 @@ describe('secrets', { timeout: 120_000 }, ({ test, before }) => {
 
   test('every file of the environment folder is 0400 and belongs to who reads it', async () => {
     const lines = await world.server.exec(`cd ${dir}; find . -type f -printf '%P %m %U\\n' | sort`)
-    const wanted = Object.entries(owners).map(([file, uid]) => `${file} 400 ${uid}`)
+    const mode = (file: string) => (file === 'pgbackrest/pgbackrest.conf' ? 444 : 400)
+    const wanted = Object.entries(owners).map(([file, uid]) => `${file} ${mode(file)} ${uid}`)
     assert.equal(lines.split('\n').sort(), wanted.sort())
   })
 

@@ -75,13 +75,13 @@ describe('the house', ({ test }) => {
     for (const path of sources) assert.is(cycle(path)?.join(' -> '), undefined)
   })
 
-  test('scripts have at most 170 lines, files of ops/lib at most 140', () => {
+  test('scripts have at most 200 lines, files of ops/lib at most 140', () => {
     const long = (paths: string[], most: number) =>
       paths
         .map((path) => ({ path, length: read(path).trimEnd().split('\n').length }))
         .filter(({ length }) => length > most)
         .map(({ path, length }) => `${path} has ${length} lines, at most ${most} are wanted`)
-    none([...long(scripts, 170), ...long(lib, 140)], 'too long')
+    none([...long(scripts, 200), ...long(lib, 140)], 'too long')
   })
 
   test('only ops/lib/cli.ts ends the process', () => {

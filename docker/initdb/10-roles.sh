@@ -8,6 +8,14 @@ set -Eeuo pipefail
 # serve a database without roles.
 trap 'rm -f -- "$PGDATA/PG_VERSION"; echo "10-roles.sh failed: remove the volume and start again" >&2' ERR
 
+# A restore that died between its two renames leaves the volume without a cluster, but not without data.
+for other in "$PGDATA"/../before-* "$PGDATA"/../undone-* "$PGDATA"/../restoring; do
+  if [[ -d $other ]]; then
+    echo "10-roles.sh: ${other##*/} is here: a restore was cut short. tsx ops/restore.ts --undo, or --in-place again" >&2
+    false
+  fi
+done
+
 for password in db_password db_app_password; do
   if [[ ! -s /run/secrets/$password ]]; then
     echo "10-roles.sh: /run/secrets/$password is missing, empty or not readable by uid $(id -u)" >&2

@@ -4,7 +4,7 @@ import { $, type ProcessOutput } from 'zx'
 import { countRows } from './dump.ts'
 import { type Picked, pathIn } from './env.ts'
 import { Fail } from './fail.ts'
-import { cipherFiles, type Manifest, parseRows, type Rows } from './manifest.ts'
+import { type Manifest, parseRows, type Rows } from './manifest.ts'
 import type { Session } from './session.ts'
 import type { Source } from './source.ts'
 
@@ -43,7 +43,7 @@ export async function checkOpens(
   dir: string,
   session: Session,
 ): Promise<void> {
-  for (const file of cipherFiles) {
+  for (const file of Object.keys(manifest.files)) {
     const answer = await session.command(() => $`${gpg} ${join(dir, file)} > /dev/null`.nothrow())
     if (answer.exitCode !== 0) throw notOpened(file, manifest, answer, 'it is truncated or altered.')
   }

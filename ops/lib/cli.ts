@@ -102,11 +102,16 @@ export async function main<O extends Options>(
 
 function parseFlags<O extends Options>(program: Program<O>): Parsed<O> {
   try {
-    return parseArgs({
+    const parsed = parseArgs({
       options: { ...program.options, ...common },
       allowPositionals: program.positionals ?? false,
       strict: true,
-    }) as unknown as Parsed<O>
+    })
+    // An unset variable of a shell must not be taken for a flag that was not given.
+    const empty = Object.entries(parsed.values).find(([, value]) => value === '')
+    if (empty) throw new Error(`--${empty[0]} is empty`)
+    if (parsed.positionals.some((word) => String(word) === '')) throw new Error('A word is empty')
+    return parsed as unknown as Parsed<O>
   } catch (error) {
     const [message] = (error as Error).message.split(/\. To |\.?\n/)
     process.stderr.write(`${message}. See --help\n`)

@@ -1,4 +1,6 @@
+import { type Check, checkRows } from './checks.ts'
 import { type Cluster, countTables, newestRow, pgvectorIn } from './database.ts'
+import type { Findings } from './evidenced.ts'
 import { Fail } from './fail.ts'
 import { columns, differences, type Manifest, type Rows, total } from './manifest.ts'
 
@@ -35,6 +37,21 @@ export async function compareRestored(
     pgvector,
     newestRow: newest?.toISOString() ?? null,
   }
+}
+
+/** The comparison as a record names it. */
+export function comparisonChecks({ dumped, restored, wrong }: Comparison): Check[] {
+  const others = { name: 'anything else', expected: 'nothing', observed: wrong.join('; ') || 'nothing' }
+  const rows = checkRows(dumped, restored)
+  return rows.every((one) => one.ok) ? [...rows, { ...others, ok: wrong.length === 0 }] : rows
+}
+
+/** A dump as a record names it. */
+export function dumpInputs({ label, createdAt, release, files }: Manifest, from: string): Findings['inputs'] {
+  const hashes = Object.entries(files).map(([name, { sha256 }]) => [`${name}_sha256`, sha256])
+  const age = Math.round((Date.now() - Date.parse(createdAt)) / 1000)
+  const about = { from, backup: label, backup_stopped_at: createdAt, backup_age_seconds: age, release }
+  return { ...about, ...Object.fromEntries(hashes) }
 }
 
 /** The comparison for a person. */

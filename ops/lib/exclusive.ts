@@ -4,23 +4,24 @@ import type { Session } from './session.ts'
 import { lines, type Script, sh } from './sh.ts'
 
 /** Codes that our own scripts end with on purpose; no tool in them uses these. */
-export const codes = { locked: 73, unverified: 74, noConnection: 75 } as const satisfies Partial<
+export const codes = { locked: 73, unverified: 74, noConnection: 75, refused: 76 } as const satisfies Partial<
   Record<Outcome, number>
 >
 
 const hour = 3600
 
 /**
- * A script that nothing else of a backup runs beside, on this server. The lock that `withLock` holds lives from the caller's
- * connection; this one from the work itself: what a killed caller left running is waited for, not raced.
+ * A script that nothing else of a backup (or of the shipping) runs beside, on this server. The lock that `withLock` holds
+ * lives from the caller's connection; this one from the work itself: what a killed caller left running is waited for, not
+ * raced.
  * Daemons must not inherit it: close descriptor 8 for what stays behind.
  */
-export function exclusive(script: Script): Script {
-  const file = '/run/lock/everyskill-backup.work'
+export function exclusive(script: Script, what: 'backup' | 'ship' = 'backup'): Script {
+  const file = `/run/lock/everyskill-${what}.work`
   return lines(
     sh`umask 077
 exec 8>>${file}
-flock -w 300 8 || { echo "an earlier backup is still at work" >&2; exit ${codes.locked}; }`,
+flock -w 300 8 || { echo "an earlier run is still at work" >&2; exit ${codes.locked}; }`,
     script,
   )
 }

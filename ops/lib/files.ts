@@ -29,6 +29,7 @@ export function artefactFiles(envFile: string, env: Pick<ServerEnv, 'TRUSTED_ROO
     plain('docker-compose.ipv6.yml', paths.docker, uids.root, '0444'),
     plain('drain.cjs', paths.docker, uids.root, '0444'),
     plain('Caddyfile', paths.caddy, uids.caddy, '0444'),
+    plain('pgbackrest.conf', `${paths.env}/pgbackrest`, uids.root, '0444'),
     ...(root
       ? [
           {
@@ -55,6 +56,11 @@ export function secretFiles(env: ServerEnv): ServerFile[] {
     secret('caddy/hetzner_dns_api_token', env.HETZNER_DNS_API_TOKEN, uids.caddy),
     secret('postgres/db_password', env.DB_PASSWORD, uids.postgres),
     secret('postgres/db_app_password', env.DB_APP_PASSWORD, uids.postgres),
+    secret(
+      'pgbackrest/cipher.conf',
+      `[global]\nrepo1-cipher-pass=${env.BACKUP_CIPHER_PASS}\n`,
+      uids.postgres,
+    ),
     secret('migrate/database_url', databaseUrl(env), uids.web),
   ]
 }

@@ -11,8 +11,8 @@ export interface Held {
   manifest: Manifest
   /** argv of gpg; it takes a file and gives plaintext out. */
   gpg: string[]
-  dump: string
-  roles: string
+  /** Where one of its files lies. */
+  file: (name: string) => string
 }
 
 /**
@@ -33,5 +33,5 @@ export async function hold(
     await session.step(`fetch ${label} from the ${source.name}`, () => source.fetch(manifest, dir))
     await session.step('decrypt it once to nowhere', () => checkOpens(gpg, manifest, dir, session))
   }
-  return { manifest, gpg, dump: join(dir, 'database.dump.gpg'), roles: join(dir, 'globals.sql.gpg') }
+  return { manifest, gpg, file: (name) => join(dir, name) }
 }

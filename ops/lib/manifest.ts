@@ -1,23 +1,26 @@
 import * as v from 'valibot'
 import { Fail } from './fail.ts'
 
-/** What a backup consists of. The manifest is written last, so a folder without one is no backup. */
-export const cipherFiles = ['database.dump.gpg', 'globals.sql.gpg'] as const
-export type CipherFile = (typeof cipherFiles)[number]
+/** Where portable backups lie, each kind in a folder of its own, and what each consists of: a dump, and what is in no database. */
+export const shelves = {
+  dumps: ['database.dump.gpg', 'globals.sql.gpg'],
+  files: ['files.tar.gpg'],
+} as const
+export type Shelf = keyof typeof shelves
 
 const label = /^\d{8}T\d{6}Z$/
 const file = v.object({ bytes: v.number(), sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) })
 
+/** Written last, so a folder without one is no backup. */
 const manifestSchema = v.object({
   format: v.literal(1),
   label: v.pipe(v.string(), v.regex(label)),
-  kind: v.picklist(['hourly', 'full']),
+  shelf: v.picklist(['dumps', 'files']),
   createdAt: v.pipe(v.string(), v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/)),
-  database: v.string(),
-  files: v.object({ 'database.dump.gpg': file, 'globals.sql.gpg': file }),
+  files: v.record(v.string(), file),
   /** Rows of each table, counted in the dump itself. */
   rows: v.record(v.string(), v.number()),
-  postgres: v.string(),
+  postgres: v.nullable(v.string()),
   pgvector: v.nullable(v.string()),
   /** The release that was live, and the commit of this repository that made the backup; null when unknown. */
   release: v.nullable(v.string()),
@@ -65,10 +68,15 @@ export function expired(labels: readonly string[], now: Date, days: number, keep
  */
 export function parseManifest(text: string, name: string, where: string): Manifest {
   const result = v.safeParse(manifestSchema, json(text))
-  const whose = result.success ? [result.output.label, secondOf(result.output.createdAt)] : []
-  if (result.success && whose.every((one) => one === name)) return result.output
-  const why = result.success ? `it says ${whose.join(' and ')}` : v.summarize(result.issues)
-  throw new Fail('unverified', `manifest.json of ${name} on the ${where} is damaged: ${why}`)
+  const damaged = (why: string) =>
+    new Fail('unverified', `manifest.json of ${name} on the ${where} is damaged: ${why}`)
+  if (!result.success) throw damaged(v.summarize(result.issues))
+  const { label, createdAt, shelf, files } = result.output
+  const whose = [label, secondOf(createdAt)]
+  if (whose.some((one) => one !== name)) throw damaged(`it says ${whose.join(' and ')}`)
+  const missing = shelves[shelf].filter((one) => !files[one])
+  if (missing.length > 0) throw damaged(`it says nothing about ${missing.join(' and ')}`)
+  return result.output
 }
 
 function json(text: string): unknown {
@@ -93,9 +101,10 @@ export function total(rows: Rows): number {
 }
 
 /** A backup in one line. */
-export function summary({ label: name, rows, files }: Manifest): string {
+export function summary({ label: name, shelf, rows, files }: Manifest): string {
+  const bytes = Object.values(files).reduce((sum, one) => sum + one.bytes, 0)
   const tables = Object.keys(rows).length
-  return `${name}: ${tables} tables, ${total(rows)} rows, ${files['database.dump.gpg'].bytes} bytes`
+  return `${name}: ${shelf === 'dumps' ? `dump of ${tables} tables, ${total(rows)} rows` : 'files'}, ${bytes} bytes`
 }
 
 /** `table<TAB>count` lines as a record. */

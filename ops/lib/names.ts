@@ -42,6 +42,7 @@ export const schema = v.object({
   APP_DIR: v.optional(path("path of the app's checkout; or pass --app DIR")),
   EVERYSKILL_LAB: v.optional(text('1, and only in the lab', /^1$/)),
   HCLOUD_TOKEN: v.optional(text('a Hetzner Cloud token, 64 letters and digits', /^[A-Za-z0-9]{64}$/)),
+  HETZNER_API: v.optional(url('an https:// address'), 'https://api.hetzner.com/v1'),
   PUBLIC_CA: v.optional(
     path('path of a PEM with the root of the public certificate; leave it out for the system roots'),
   ),
@@ -70,7 +71,9 @@ export const schema = v.object({
   ACME_DIRECTORY: v.optional(url('an https:// address'), 'https://acme-v02.api.letsencrypt.org/directory'),
   ACME_PROPAGATION_DELAY: v.optional(text('a duration such as 60s', /^\d{1,4}s$/), '60s'),
   ACME_RESOLVERS: v.optional(text('addresses of name servers, separated by spaces', /^[0-9a-fA-F:. ]+$/)),
-  TRUSTED_ROOT: v.optional(path("path of a PEM that Caddy trusts instead of the system's roots")),
+  TRUSTED_ROOT: v.optional(
+    path("path of a PEM to trust instead of the system's roots, for Caddy and for HETZNER_API"),
+  ),
 
   DB_PASSWORD: password('at least 16 letters and digits: openssl rand -hex 32'),
   DB_APP_PASSWORD: password('at least 16 letters and digits: openssl rand -hex 32'),
@@ -91,9 +94,12 @@ export const schema = v.object({
   R2_BUCKET_NAME: word('an R2 bucket name'),
   ADMIN_EMAILS: emails('e-mail addresses, separated by commas', 1000),
 
+  BACKUP_CIPHER_PASS: password('at least 16 characters: openssl rand -base64 48'),
   BACKUP_GPG_RECIPIENTS: v.optional(path('paths of OpenPGP public key files, separated by commas')),
   BACKUP_GPG_PASSPHRASE: v.optional(password('at least 16 characters: openssl rand -base64 32')),
   BACKUP_GPG_HOMEDIR: v.optional(path('path of the GnuPG home that holds the private key')),
+  ALERT_URL: v.optional(url('the https:// address that alerts are posted to')),
+  EVIDENCE_KEY: v.optional(path('path of the ssh private key that signs records of restores')),
   BACKUP_RETENTION_DAYS: v.optional(days('a number of days'), '90'),
   STORAGEBOX_USER: account('the sub-account of the Storage Box, such as u123456-sub1'),
   STORAGEBOX_HOST: host('the host name of the Storage Box'),

@@ -11,7 +11,16 @@ export const paths = {
   audit: `${root}/audit.log`,
   repo: `${root}/repo`,
   node: `${root}/node`,
+  backups: '/var/backups/everyskill',
+  repository: '/var/backups/everyskill/repository',
+  /** What each physical backup was found to be, one file a backup. */
+  manifests: '/var/backups/everyskill/manifests',
   dumps: '/var/backups/everyskill/dumps',
+  files: '/var/backups/everyskill/files',
+  /** What the last copy and the last look found out. */
+  shipping: '/var/backups/everyskill/shipping',
+  fetched: '/var/backups/everyskill/fetched',
+  evidence: `${root}/evidence`,
 } as const
 
 /** The uids that read secrets inside the containers. */

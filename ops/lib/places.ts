@@ -13,6 +13,7 @@ export const places: Record<Name, readonly Place[]> = {
   APP_DIR: ['operator'],
   EVERYSKILL_LAB: ['operator'],
   HCLOUD_TOKEN: ['operator'],
+  HETZNER_API: ['operator'],
   PUBLIC_CA: ['operator'],
   DEPLOY_PLATFORM: ['build'],
   NODE_IMAGE: ['build'],
@@ -47,9 +48,12 @@ export const places: Record<Name, readonly Place[]> = {
   R2_SECRET_ACCESS_KEY: ['web'],
   R2_BUCKET_NAME: ['web'],
   ADMIN_EMAILS: ['web'],
+  BACKUP_CIPHER_PASS: ['postgres'],
   BACKUP_GPG_RECIPIENTS: ['server'],
   BACKUP_GPG_PASSPHRASE: ['server'],
   BACKUP_GPG_HOMEDIR: ['operator'],
+  ALERT_URL: ['server'],
+  EVIDENCE_KEY: ['operator'],
   BACKUP_RETENTION_DAYS: ['server'],
   STORAGEBOX_USER: ['server'],
   STORAGEBOX_HOST: ['server'],
@@ -74,7 +78,9 @@ const secrets: ReadonlySet<string> = new Set<Name>([
   'AUTH_GOOGLE_SECRET',
   'ANTHROPIC_API_KEY',
   'R2_SECRET_ACCESS_KEY',
+  'BACKUP_CIPHER_PASS',
   'BACKUP_GPG_PASSPHRASE',
+  'ALERT_URL',
 ])
 
 /** Whether a name's value is a secret that no output may hold. R2's access key id and the OAuth client id are public halves. */

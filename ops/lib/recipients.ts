@@ -45,13 +45,14 @@ for file in ${files}; do [ ! -e "$file" ] || gpg --batch --no-options --with-col
 /**
  * Looks into each file of BACKUP_GPG_RECIPIENTS. gpg encrypts to the first key of a file only, and to none that has
  * expired, so anything else would be found out when a custodian cannot open a backup, or when there is none.
- * @throws Fail `usage` naming the file, unless it holds exactly one key that can encrypt today
+ * @throws Fail `usage` naming the file, unless it holds exactly one key that can encrypt today; or when all is one key's
  */
 export async function checkRecipients(
   envFile: string,
   env: Picked<'BACKUP_GPG_RECIPIENTS'>,
   session: Session,
 ): Promise<void> {
+  const known = new Set<string>()
   for (const path of recipientFiles(env)) {
     const file = fileIn(envFile, 'BACKUP_GPG_RECIPIENTS', path)
     const shown = await new Host('operator', [], session).probe(show(sh`${file}`))
@@ -66,7 +67,11 @@ export async function checkRecipients(
             ? 'holds a key that cannot encrypt: expired (gpg --quick-set-expire FINGERPRINT never, then export it again), revoked, or not made for it'
             : undefined
     if (problem) throw new Fail('usage', `${envFile}:\n  BACKUP_GPG_RECIPIENTS: ${path} ${problem}`)
+    if (key) known.add(key.fingerprint)
   }
+  if (known.size !== 1) return
+  const why = 'two custodians at least, or the loss of one key is the loss of all backups'
+  throw new Fail('usage', `${envFile}:\n  BACKUP_GPG_RECIPIENTS: ${why}`)
 }
 
 /** The first of the server's recipients to expire, null when none will: backups stop on that day. */

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { $ } from 'zx'
 import { audit } from './audit.ts'
@@ -22,6 +22,11 @@ export async function revision(): Promise<string | null> {
   } catch {
     return null
   }
+}
+
+/** What tells this installation from the one that `bootstrap` puts in its place; empty while it does. */
+export function installation(): string {
+  return String(statSync(join(root, 'package.json'), { throwIfNoEntry: false })?.ino ?? '')
 }
 
 /**

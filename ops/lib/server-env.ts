@@ -17,6 +17,7 @@ export const fileNames = [
   'TRUSTED_ROOT',
   'DB_PASSWORD',
   'DB_APP_PASSWORD',
+  'BACKUP_CIPHER_PASS',
   'AUTH_SECRET',
   'AUTH_SECRET_2',
   'AUTH_SECRET_3',

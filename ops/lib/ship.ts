@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
 import type { Image } from './images.ts'
@@ -66,8 +67,18 @@ docker run -d --name ${container} --restart no -p 127.0.0.1::5000 -v ${container
   }
   const found = /:(\d+)\s*$/.exec(answer.stdout.split('\n')[0] ?? '')?.[1]
   if (!found) throw new Fail('failed', `the registry container publishes no port: ${answer.stderr.trim()}`)
-  await local`for i in $(seq 50); do (exec 3<>/dev/tcp/127.0.0.1/${found}) 2>/dev/null && exit 0; sleep 0.1; done; exit 1`
+  await answering(`http://127.0.0.1:${found}/v2/`)
   return found
+}
+
+/** Docker takes connections before the program in the container listens: only an answer counts. */
+async function answering(url: string): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(2000) }).catch(() => undefined)
+    if (answer?.ok) return
+    await sleep(100)
+  }
+  throw new Fail('failed', `the registry does not answer at ${url}: docker logs ${container} says why`)
 }
 
 async function push(image: string, port: string): Promise<string> {

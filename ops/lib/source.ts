@@ -2,11 +2,11 @@ import { join } from 'node:path'
 import { $, type ProcessPromise } from 'zx'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
-import { cipherFiles, isLabel, type Manifest, parseManifest } from './manifest.ts'
+import { isLabel, type Manifest, parseManifest, type Shelf } from './manifest.ts'
 import { paths } from './paths.ts'
 import type { Session } from './session.ts'
 import { noConnection } from './ssh.ts'
-import type { Box } from './storagebox.ts'
+import { type Box, boxFolder } from './storagebox.ts'
 
 /** A place that this machine fetches backups from: the Storage Box, asked directly for the server may be gone, or the server. */
 export class Source {
@@ -49,10 +49,10 @@ export class Source {
    * @throws Fail `unverified` when one is truncated or altered
    */
   async fetch(manifest: Manifest, dir: string): Promise<void> {
-    for (const file of cipherFiles) {
+    for (const [file, { sha256 }] of Object.entries(manifest.files)) {
       await this.#ask(() => $`${this.cat(manifest.label, file)} > ${join(dir, file)}`)
       const sum = await this.#ask(() => $`sha256sum < ${join(dir, file)}`)
-      if (sum.startsWith(manifest.files[file].sha256)) continue
+      if (sum.startsWith(sha256)) continue
       throw new Fail(
         'unverified',
         `${file} of ${manifest.label} on the ${this.name} is truncated or altered: its SHA-256 is not that of its manifest. Nothing was touched. Take it from the other place (--from), or an older one.`,
@@ -70,11 +70,11 @@ export class Source {
 }
 
 /** The Storage Box. */
-export function fromBox(box: Box, session: Session): Source {
-  return new Source('STORAGEBOX', box.ssh, box.dir, session)
+export function fromBox(box: Box, session: Session, where: Shelf = 'dumps'): Source {
+  return new Source('STORAGEBOX', box.ssh, boxFolder(box, where).dir, session)
 }
 
 /** The server's own copies. */
-export function fromServer(server: Host, session: Session): Source {
-  return new Source('SERVER', server.isLocal ? [] : server.sshArgv, paths.dumps, session)
+export function fromServer(server: Host, session: Session, where: Shelf = 'dumps'): Source {
+  return new Source('SERVER', server.isLocal ? [] : server.sshArgv, paths[where], session)
 }

@@ -5,9 +5,9 @@ import { Fail } from './fail.ts'
 import type { ServerFile } from './files.ts'
 import type { Host } from './host.ts'
 import { imageOf, type Role } from './images.ts'
-import { paths } from './paths.ts'
+import { paths, uids } from './paths.ts'
 import type { Session } from './session.ts'
-import { sh } from './sh.ts'
+import { lines, sh } from './sh.ts'
 
 /** What the stack on the server runs and would run, read from compose.env; nothing before the first deploy. */
 export async function stackImages(host: Host): Promise<Partial<StackImages>> {
@@ -46,7 +46,12 @@ export async function putFiles(host: Host, files: ServerFile[]): Promise<void> {
   const folders = [
     ...new Set([dirname(paths.live), paths.releases, ...files.map((file) => dirname(file.path))]),
   ]
-  await host.run(sh`install -d -m 0755 ${paths.root} ${paths.env} ${folders}`)
+  await host.run(
+    lines(
+      sh`install -d -m 0755 ${paths.root} ${paths.env} ${folders}`,
+      sh`install -d -m 0700 ${paths.backups}; install -d -m 0700 -o ${uids.postgres} -g ${uids.postgres} ${paths.repository}`,
+    ),
+  )
   for (const { path, content, owner, mode } of files) await host.put(path, content, { owner, mode })
 }
 

@@ -18,6 +18,7 @@ type BoxEnv = Picked<(typeof boxNames)[number]>
 /** A way to the Storage Box: an account of it, and the machine's own copies of the key and of the pinned host key. */
 export interface Box {
   host: string
+  port: string
   /** user@host */
   account: string
   /** The folder of the backups, relative to the account's home. */
@@ -68,7 +69,12 @@ function boxOf(env: BoxEnv, user: string, key: string, knownHosts: string): Box 
   const flags = sshFlags({ ...pinned(knownHosts), IdentitiesOnly: 'yes' })
   const account = `${user}@${env.STORAGEBOX_HOST}`
   const ssh = ['ssh', '-p', env.STORAGEBOX_PORT, '-i', key, ...flags, account]
-  return { host: env.STORAGEBOX_HOST, account, dir: env.STORAGEBOX_DIR, ssh }
+  return { host: env.STORAGEBOX_HOST, port: env.STORAGEBOX_PORT, account, dir: env.STORAGEBOX_DIR, ssh }
+}
+
+/** A folder below the backups' folder. */
+export function boxFolder(box: Box, name: string): Box {
+  return { ...box, dir: `${box.dir}/${name}` }
 }
 
 /**
@@ -84,36 +90,12 @@ export function boxShell(box: Box): Script {
 }`
 }
 
-/** Every name in the backups' folder, one a line (made first, if told so). */
+/** Every name in the backups' folder, one a line; none when it is not there, or it is made first, if told so. */
 export function boxList(box: Box, make = false): Script {
-  return lines(boxShell(box), make ? sh`box mkdir -p ${box.dir}` : undefined, sh`box ls ${box.dir}`)
-}
-
-/**
- * Copies one finished backup to the box: under a name that does not count, compared by SHA-256 over there, then renamed.
- * What an interrupted run left is taken up where it stopped; when it does not compare equal it is sent anew.
- * @param there whether the box has it under its final name already; then it is only compared
- */
-export function boxShip(box: Box, dumps: string, name: string, there: boolean): Script {
-  const final = `${box.dir}/${name}`
-  const part = `${final}.part`
-  const at = there ? final : part
-  const files = ['database.dump.gpg', 'globals.sql.gpg', 'manifest.json']
-  const send = sh`box mkdir -p ${part}
-send() { rsync --times --partial "$@" -e ${box.ssh.slice(0, -1).join(' ')} ${files} ${`${box.account}:${part}/`} || { box ls ${box.dir} > /dev/null; exit 1; }; }
-send`
-  const compare = sh`cd ${`${dumps}/${name}`}
-mine=$(sha256sum ${files} | cut -d " " -f 1)
-theirs() { box sha256sum ${files.map((file) => `${at}/${file}`)} | cut -d " " -f 1; }
-differ() { echo ${`${name} on the Storage Box is not what was sent`} >&2; exit ${codes.unverified}; }`
-  const settle = there
-    ? sh`got=$(theirs)
-[ "$got" = "$mine" ] || differ`
-    : sh`got=$(theirs)
-if [ "$got" != "$mine" ]; then send --checksum --no-partial; got=$(theirs); fi
-[ "$got" = "$mine" ] || differ
-box mv ${part} ${final}`
-  return lines(boxShell(box), compare, there ? undefined : send, settle)
+  const list = make
+    ? sh`box mkdir -p ${box.dir}; box ls ${box.dir}`
+    : sh`box ls ${box.dir} 2> /dev/null || { code=$?; if [ "$code" -eq ${codes.noConnection} ]; then exit "$code"; fi; }`
+  return lines(boxShell(box), list)
 }
 
 /** Removes one backup from the box: first out of the list by renaming, so that half of one never counts. */
@@ -124,16 +106,5 @@ export function boxRemove(box: Box, name: string): Script {
     boxShell(box),
     sh`box mv ${path} ${`${path}.part`}
 box rm -r ${`${path}.part`}`,
-  )
-}
-
-/** The SHA-256 of every file of a backup, on both sides: `server|box<TAB>file<TAB>hash`. */
-export function boxHashes(box: Box, dumps: string, name: string): Script {
-  const files = ['database.dump.gpg', 'globals.sql.gpg', 'manifest.json']
-  return lines(
-    boxShell(box),
-    sh`show() { awk -v side="$1" -v OFS="\\t" '{ sub(".*/", "", $2); print side, $2, $1 }'; }
-(cd ${`${dumps}/${name}`} && sha256sum ${files}) | show server
-box sha256sum ${files.map((file) => `${box.dir}/${name}/${file}`)} | show box`,
   )
 }

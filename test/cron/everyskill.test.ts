@@ -18,7 +18,7 @@ interface Job {
   command: string
 }
 
-/** The fields as cron reads them: lists, ranges and `*`; no steps, which this crontab does not use. */
+/** The fields as cron reads them: lists, ranges, `*`, and steps of it. */
 function parse(line: string): Job {
   const [minute = '', hour = '', day = '', month = '', weekday = '', user = '', ...words] = line.split(' ')
   return {
@@ -31,6 +31,9 @@ function parse(line: string): Job {
 }
 
 function range(field: string, last: number): Set<number> {
+  const step = /^\*\/([1-9]\d*)$/.exec(field)?.[1]
+  if (step)
+    return new Set(Array.from({ length: Math.ceil((last + 1) / Number(step)) }, (_, i) => i * Number(step)))
   const parts = field === '*' ? [`0-${last}`] : field.split(',')
   return new Set(
     parts.flatMap((part) => {
@@ -61,33 +64,42 @@ describe('the crontab', ({ test }) => {
   })
 
   test('runs scripts that are there, in the folder that bootstrap fills, as root', () => {
-    assert.is(jobs.length, 2)
+    assert.is(jobs.length, 4)
     for (const { command, user } of jobs) {
       assert.is(user, 'root')
-      const [, script = ''] = /^cd (?:\S+) && node_modules\/\.bin\/tsx (ops\/\w+\.ts)/.exec(command) ?? []
+      const run = /(?:^| )node_modules\/\.bin\/tsx (ops\/[\w-]+\.ts)/.exec(command)
       assert.ok(command.startsWith(`cd ${paths.repo} && `), command)
-      assert.ok(existsSync(join(root, script)), script)
+      assert.ok(existsSync(join(root, run?.[1] ?? '')), command)
     }
   })
 
-  test('backs up once in every hour of every day, and once a day in full', () => {
-    const hours = jobs.flatMap(({ hour }) => [...hour]).sort((a, b) => a - b)
-    assert.equal(
-      hours,
-      Array.from({ length: 24 }, (_, i) => i),
-    )
-    for (const { minute, rest } of jobs) assert.equal([minute.size, ...rest], [1, '*', '*', '*'])
-    const full = jobs.filter(({ command }) => command.endsWith('--full'))
-    assert.equal(
-      full.map(({ hour }) => hour.size),
-      [1],
-    )
+  test('does what is due once in every hour of every day: what was missed is overdue at the next', () => {
+    const { minute, hour, rest } = job('')
+    assert.equal([minute.size, hour.size, ...rest], [1, 24, '*', '*', '*'])
   })
 
-  test('never starts two of its jobs in the same minute', () => {
-    const starts = jobs.flatMap(({ hour, minute }) =>
-      [...hour].flatMap((h) => [...minute].map((m) => h * 60 + m)),
+  test('starts what runs for ever, and the look at it, again within two minutes; never a second one', () => {
+    const [ship, watch] = [job('ship'), job('status --alert')]
+    assert.equal([ship.minute.size, ship.hour.size, ...ship.rest], [60, 24, '*', '*', '*'])
+    assert.equal([watch.minute.size, watch.hour.size, ...watch.rest], [30, 24, '*', '*', '*'])
+    const locks = [ship, watch].map(
+      ({ command }) => / && flock -n -E 0 (\/run\/lock\/[\w.-]+) /.exec(command)?.[1],
     )
-    assert.is(new Set(starts).size, starts.length)
+    assert.ok(locks.every(Boolean), 'without -E 0 a job that still runs would be mailed as a failure')
+    assert.is(new Set(locks).size, 2)
+  })
+
+  test('proves once a week that the newest backup restores, never in the minute of the hourly job', () => {
+    const drill = job('drill')
+    assert.equal([drill.minute.size, drill.hour.size], [1, 1])
+    assert.match(drill.rest.join(' '), /^\* \* [0-6]$/)
+    assert.not.ok(job('').minute.has([...drill.minute][0] ?? -1))
   })
 })
+
+/** The one job that calls `backup` with these words. */
+function job(words: string): Job {
+  const found = jobs.filter(({ command }) => command.endsWith(`tsx ops/backup.ts ${words}`.trim()))
+  assert.is(found.length, 1, words)
+  return found[0] as Job
+}

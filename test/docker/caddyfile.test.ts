@@ -1,4 +1,4 @@
-/** What the Caddyfile and the other files of docker/ must agree on. Whether Caddy likes it: caddy-validate.lab.test.ts. */
+/** What the Caddyfile and the other files of docker/ must agree on. Whether Caddy likes it: caddy-validate.engine.test.ts. */
 import { readFileSync } from 'node:fs'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'

@@ -1,4 +1,4 @@
-/** What docker-compose.prod.yml and its overlay promise, read from the files. The engine's view: compose-config.lab.test.ts. */
+/** What docker-compose.prod.yml and its overlay promise, read from the files. The engine's view: compose-config.engine.test.ts. */
 import { readFileSync } from 'node:fs'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
@@ -120,7 +120,7 @@ describe('docker-compose.prod.yml', ({ test }) => {
       const { user, read_only, cap_drop, security_opt, init, pull_policy, logging, restart } = each
       assert.is(user, users[name] ?? '1001:1001', name)
       assert.equal([read_only, cap_drop, security_opt], [true, ['ALL'], ['no-new-privileges:true']], name)
-      assert.equal([init, pull_policy], [false, 'never'], name)
+      assert.equal([init, pull_policy], [name === 'postgres', 'never'], name)
       assert.equal(logging, { driver: 'local', options: { 'max-size': '10m', 'max-file': '5' } }, name)
       assert.is(restart, name === 'migrate' ? 'no' : 'unless-stopped', name)
       assert.equal(each.cap_add ?? [], name === 'caddy' ? ['NET_BIND_SERVICE'] : [], name)
@@ -156,16 +156,23 @@ describe('docker-compose.prod.yml', ({ test }) => {
     }
   })
 
-  test('host paths are those of the server layout, read-only, and never made by Docker', () => {
+  test('host paths are those of the server layout, read-only but for the repository, and never made by Docker', () => {
     const binds = services.flatMap(([, { volumes = [] }]) => volumes.filter(({ type }) => type === 'bind'))
     assert.equal([...new Set(binds.map(({ source, target }) => `${source} ${target}`))].sort(), [
       '../caddy /etc/caddy',
       '../env/caddy /run/caddy',
+      '../env/pgbackrest /etc/pgbackrest/conf.d',
       '../live /run/live',
       './drain.cjs /ops/drain.cjs',
+      '/var/backups/everyskill/repository /var/lib/pgbackrest',
     ])
     for (const bind of binds) {
-      assert.equal([bind.read_only, (bind as { bind?: unknown }).bind], [true, { create_host_path: false }])
+      const written = bind.target === '/var/lib/pgbackrest' ? undefined : true
+      assert.equal(
+        [bind.read_only, (bind as { bind?: unknown }).bind],
+        [written, { create_host_path: false }],
+        bind.target,
+      )
     }
   })
 

@@ -1,5 +1,14 @@
 /** The real Compose file in a folder laid out as on the server, for tests that need an engine. Needs root, for owners. */
-import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { buildImages } from '../lab/images.ts'
@@ -21,6 +30,9 @@ export const settings = {
   TRUSTED_ROOT: '',
 }
 
+/** What the archive of a World is encrypted with. */
+export const cipherPass = 'cipher-pass-0123456789-0123456789-0123456789'
+
 /** Builds docker/Dockerfile.NAME on the lab's base images. */
 export async function build(name: 'caddy' | 'postgres'): Promise<string> {
   const { buildArgs } = await buildImages()
@@ -41,9 +53,23 @@ export class World {
       this.copy(name, join('docker', name))
     }
     this.copy('Caddyfile', 'caddy/Caddyfile')
+    this.repository()
     this.settings(settings)
     this.write('env/web.env', '')
     this.write('live/colours', '')
+  }
+
+  /** What the database archives into: on the server a folder outside of this one. */
+  private repository(): void {
+    const compose = join(this.folder, 'docker/docker-compose.prod.yml')
+    const text = readFileSync(compose, 'utf8')
+    const here = text.replace('source: /var/backups/everyskill/repository,', 'source: ../repository,')
+    if (here === text) throw new Error('the Compose file mounts no repository')
+    writeFileSync(compose, here)
+    mkdirSync(join(this.folder, 'repository'), { mode: 0o700 })
+    chownSync(join(this.folder, 'repository'), 999, 999)
+    this.copy('pgbackrest.conf', 'env/pgbackrest/pgbackrest.conf')
+    this.write('env/pgbackrest/cipher.conf', `[global]\nrepo1-cipher-pass=${cipherPass}\n`, 999)
   }
 
   private copy(from: string, to: string): void {

@@ -52,11 +52,17 @@ async function passes(errors: Error[], works: (() => Promise<void>)[]): Promise<
     try {
       await work()
     } catch (error) {
-      errors.push(error as Error)
+      errors.push(withActual(error as Error))
       return false
     }
   }
   return true
+}
+
+/** `assert.match` tells the pattern alone; what did not match it tells why. */
+function withActual(error: Error & { operator?: string; actual?: unknown }): Error {
+  if (error.operator === 'match') error.message += `, got: ${inspect(error.actual)}`
+  return error
 }
 
 async function recorded(full: string, body: (errors: Error[]) => Promise<void>): Promise<void> {

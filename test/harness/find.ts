@@ -5,6 +5,7 @@ import { join } from 'node:path'
 /** The kinds of test files. limit: seconds for one file. */
 export const kinds = {
   unit: { ending: '.test.ts', parallel: true, limit: 300 },
+  engine: { ending: '.engine.test.ts', parallel: false, limit: 1200 },
   lab: { ending: '.lab.test.ts', parallel: false, limit: 1200 },
 } as const
 

@@ -50,10 +50,16 @@ export async function ensureContainer(container: Container): Promise<boolean> {
   return true
 }
 
-/** Removes a container with its volumes: the machine is lost. */
+/** Removes a container with its volumes: the machine is lost. Another container that has one of them mounted goes too. */
 export async function removeContainer(container: Container): Promise<void> {
   await $try`docker rm --force --volumes ${containerName(container.name)}`
-  for (const volume of Object.keys(container.volumes ?? {})) await $`docker volume rm --force ${volume}`
+  for (const volume of Object.keys(container.volumes ?? {})) {
+    const others = await text(
+      $`docker ps --all --quiet --filter ${`volume=${volume}`} --filter ${`label=${LABEL}`}`,
+    )
+    if (others) await $`docker rm --force --volumes ${others.split('\n')}`
+    await $`docker volume rm --force ${volume}`
+  }
 }
 
 /** Removes what carries the lab's label, and nothing else. */

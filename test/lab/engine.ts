@@ -8,6 +8,7 @@ const commands: Record<string, string> = {
   debootstrap: 'debootstrap',
   dig: 'bind9-dnsutils',
   dockerd: 'docker.io',
+  faketime: 'faketime',
   git: 'git',
   gpg: 'gnupg',
   ip: 'iproute2',

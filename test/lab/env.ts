@@ -23,6 +23,7 @@ export function writeEnv(buildArgs: Record<string, string>): Record<string, stri
     APP_DIR: labPath('app'),
     EVERYSKILL_LAB: '1',
     ...secret('HCLOUD_TOKEN', hex),
+    HETZNER_API: `https://${ADDRESS.hetzner}/v1`,
     PUBLIC_CA: labPath('pebble-root.pem'),
     DEPLOY_PLATFORM: process.arch === 'arm64' ? 'linux/arm64' : 'linux/amd64',
     ...buildArgs,
@@ -47,6 +48,7 @@ export function writeEnv(buildArgs: Record<string, string>): Record<string, stri
     ...secret('R2_SECRET_ACCESS_KEY', hex),
     R2_BUCKET_NAME: 'everyskill-lab',
     ADMIN_EMAILS: `admin@${DOMAIN}`,
+    ...secret('BACKUP_CIPHER_PASS', base64),
     BACKUP_GPG_RECIPIENTS: ['custodian-a', 'custodian-b']
       .map((name) => labPath('recipients', `${name}.asc`))
       .join(),

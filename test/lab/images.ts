@@ -78,6 +78,13 @@ export async function standIn(name: string): Promise<string> {
   return await build(name, [])
 }
 
+/** Builds the virtual machine whose power can be cut; only its own tests need it. */
+export async function vmImage(): Promise<string> {
+  const pull = await canPull()
+  if (!pull) await base()
+  return build('vm', baseArgs(pull))
+}
+
 function baseArgs(pull: boolean): string[] {
   return pull ? [`BASE=${DEBIAN}`] : []
 }

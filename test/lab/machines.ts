@@ -41,11 +41,13 @@ export function serverContainer(): Container {
   }
 }
 
+const boxVolume = 'everyskill-lab-box'
+
 export function boxContainer(): Container {
   return {
     name: 'storagebox',
     address: ADDRESS.storagebox,
-    volumes: { 'everyskill-lab-box': '/box' },
+    volumes: { [boxVolume]: '/box' },
     options: [
       ...['--cap-add', 'SYS_ADMIN', ...unconfined, '--memory', '512m'],
       ...['--env', `MAIN=${BOX.main}`, '--env', `SUB=${BOX.sub}`, '--env', `SUB_DIR=${BOX.directory}`],
@@ -58,6 +60,7 @@ export function boxContainer(): Container {
   }
 }
 
+/** Of the box it sees the whole content, and keeps its snapshots where the box's accounts do not reach. It comes after the box. */
 export function hetznerContainer(): Container {
   const names = {
     'api.hetzner.cloud': ADDRESS.hetzner,
@@ -68,9 +71,11 @@ export function hetznerContainer(): Container {
   return {
     name: 'hetzner',
     address: ADDRESS.hetzner,
+    volumes: { 'everyskill-lab-snapshots': '/snapshots' },
     options: [
-      ...['--memory', '256m', '--volume', `${labPath('certs')}:/certs:ro`],
+      ...['--memory', '256m', '--volume', `${labPath('certs')}:/certs:ro`, '--volume', `${boxVolume}:/box`],
       ...['--env', `ZONE=${DOMAIN}`, '--env', `WILDCARD=${ADDRESS.server}`, '--env', `NAMES=${pairs.join()}`],
+      ...['--env', `BOX=${BOX.main}`],
     ],
   }
 }

@@ -1,16 +1,25 @@
 import { spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ROOT } from './shell.ts'
 import { lab } from './world.ts'
 
 export type Run = { code: number; stdout: string; stderr: string }
 
+/** The exit code of a script whose lock somebody else holds. */
+const locked = 4
+
 /**
- * Runs `tsx ops/NAME.ts ... --env .lab/.env` as an operator would; its progress goes to this process's stderr.
+ * Runs `tsx ops/NAME.ts ... --env .lab/.env` as an operator would; its progress goes to this process's stderr. While a job
+ * of the server's cron holds the lock that it needs, it is tried again, for a minute.
  * @returns what it printed on stdout
  * @throws if its exit code is not 0
  */
 export async function ops([name, ...args]: [string, ...string[]]): Promise<string> {
-  const run = await start([name, ...args], true)
+  let run = await start([name, ...args], true)
+  for (let again = 0; run.code === locked && again < 12; again++) {
+    await sleep(5000)
+    run = await start([name, ...args], true)
+  }
   if (run.code !== 0) throw new Error(`ops/${name}.ts ended with ${run.code}: ${lastLine(run.stderr)}`)
   return run.stdout
 }

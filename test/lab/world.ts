@@ -41,7 +41,7 @@ export type Machine = {
   crash: () => Promise<void>
   /** Starts it again after a crash, and waits until it can be used. */
   start: () => Promise<void>
-  /** A lost machine: removed with its disk; a new empty one takes its place. */
+  /** A lost machine: removed with its disk, the Storage Box with its snapshots; a new empty one takes its place. */
   replace: () => Promise<void>
 }
 
@@ -56,14 +56,22 @@ export async function labUp({ fresh = false } = {}): Promise<World> {
   await makeKeys()
   const env = writeEnv(buildArgs)
   writeFileSync(labPath('certs', 'dns-token'), env.HETZNER_DNS_API_TOKEN ?? '', { mode: 0o600 })
+  writeFileSync(labPath('certs', 'hcloud-token'), env.HCLOUD_TOKEN ?? '', { mode: 0o600 })
   writeFileSync(labPath('stand-ins.json'), JSON.stringify(standIns))
   await ensureNetwork()
-  const machines = [serverContainer(), boxContainer()]
-  if (fresh) for (const machine of machines) await removeContainer(machine)
-  const all = [hetznerContainer(), pebbleContainer(), ...machines]
-  const made = await step('start the containers', () => Promise.all(all.map(ensureContainer)))
+  if (fresh) for (const machine of [serverContainer(), boxContainer()]) await removeContainer(machine)
+  const made = await step('start the containers', () =>
+    Promise.all([ensureContainer(serverContainer()), ensureContainer(pebbleContainer()), ensureBox()]),
+  )
   await step(`wait for ${made.some(Boolean) ? 'the new machines' : 'the machines'}`, ready)
   return lab()
+}
+
+/** The Storage Box, then Hetzner, which has the box's volume mounted and so is lost with it. True if the box was made. */
+async function ensureBox(): Promise<boolean> {
+  const made = await ensureContainer(boxContainer())
+  await ensureContainer(hetznerContainer())
+  return made
 }
 
 /** The server has no disk of its own, and its `status` calls one over 85 % full a problem. */
@@ -128,6 +136,7 @@ function machine(describe: () => Container): Machine {
     replace: async () => {
       await removeContainer(describe())
       await ensureContainer(describe())
+      await ensureContainer(hetznerContainer())
       await ready()
     },
   }

@@ -18,6 +18,7 @@ describe('what a backup needs on the server', ({ test, before, after }) => {
     BACKUP_GPG_RECIPIENTS: 'a.asc,b.asc' as string | undefined,
     BACKUP_GPG_PASSPHRASE: undefined as string | undefined,
     BACKUP_RETENTION_DAYS: '90',
+    ALERT_URL: 'https://alert.example/topic' as string | undefined,
     STORAGEBOX_USER: 'u1-sub1',
     STORAGEBOX_HOST: 'box.example',
     STORAGEBOX_PORT: '23',
@@ -54,9 +55,11 @@ describe('what a backup needs on the server', ({ test, before, after }) => {
   test('is an .env that the scripts take there, and that names the files there', () => {
     const own = path('own.env')
     writeFileSync(own, files()[0]?.content ?? '', { mode: 0o600 })
-    const read = readEnv(own, [...hostNames, ...boxNames, 'BACKUP_GPG_RECIPIENTS'])
+    const read = readEnv(own, [...hostNames, ...boxNames, 'BACKUP_GPG_RECIPIENTS', 'ALERT_URL'])
     assert.is(read.SERVER_HOST, 'local')
     assert.is(read.BACKUP_GPG_RECIPIENTS?.split(',').length, 2)
+    assert.is(read.ALERT_URL, 'https://alert.example/topic')
+    assert.not.match(files({ ...env(), ALERT_URL: undefined })[0]?.content ?? '', /ALERT_URL/)
     assert.ok(Object.values(parse(files()[0]?.content ?? '')).every((value) => !value.includes(dir)))
   })
 
@@ -100,7 +103,7 @@ describe('the catalogue', ({ test }) => {
         ['3', false, true],
       ],
     )
-    assert.match(catalogueText(entries), /^20260102T000000Z +\? +\? +\? +yes +yes +shipped$/m)
-    assert.is(catalogueText([]), 'no backups')
+    assert.match(catalogueText(entries), /^20260102T000000Z +\? +\? +yes +yes +shipped$/m)
+    assert.is(catalogueText([]), 'none')
   })
 })

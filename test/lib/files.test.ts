@@ -41,6 +41,7 @@ describe('files', ({ test }) => {
       'caddy/hetzner_dns_api_token': 1000,
       'postgres/db_password': 999,
       'postgres/db_app_password': 999,
+      'pgbackrest/cipher.conf': 999,
       'migrate/database_url': 1001,
     })
   })

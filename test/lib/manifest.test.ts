@@ -18,9 +18,8 @@ const sha256 = 'a'.repeat(64)
 const manifest: Manifest = {
   format: 1,
   label: '20261122T205310Z',
-  kind: 'hourly',
+  shelf: 'dumps',
   createdAt: '2026-11-22T20:53:10.123Z',
-  database: 'everyskill',
   files: { 'database.dump.gpg': { bytes: 10, sha256 }, 'globals.sql.gpg': { bytes: 2, sha256 } },
   rows: { 'public.documents': 3, 'public.tenants': 0 },
   postgres: '17.11',
@@ -28,6 +27,13 @@ const manifest: Manifest = {
   release: null,
   tool: null,
   recipients: [],
+}
+
+const state: Manifest = {
+  ...manifest,
+  shelf: 'files',
+  files: { 'files.tar.gpg': { bytes: 7, sha256 } },
+  rows: {},
 }
 
 describe('labels', ({ test }) => {
@@ -84,8 +90,10 @@ describe('a manifest', ({ test }) => {
     return assert.unreachable(`was taken: ${text.slice(0, 40)}`)
   }
 
-  test('is read as it was written', () =>
-    assert.equal(parseManifest(JSON.stringify(manifest), manifest.label, 'server'), manifest))
+  test('is read as it was written', () => {
+    for (const one of [manifest, state])
+      assert.equal(parseManifest(JSON.stringify(one), manifest.label, 'server'), one)
+  })
 
   test('is refused when it is cut off, of another backup, of another format, or names no hash', () => {
     assert.match(String(refused('{"format": 1, ')), /damaged/)
@@ -97,6 +105,14 @@ describe('a manifest', ({ test }) => {
         files: { ...manifest.files, 'globals.sql.gpg': { bytes: 1, sha256: '' } },
       }),
     )
+  })
+
+  test('is refused when it is silent about a file of its shelf, or of no shelf', () => {
+    const one = { 'database.dump.gpg': { bytes: 10, sha256 } }
+    const said = String(refused(JSON.stringify({ ...manifest, files: one })))
+    assert.match(said, /it says nothing about globals\.sql\.gpg$/)
+    assert.match(String(refused(JSON.stringify({ ...state, files: one }))), /nothing about files\.tar\.gpg$/)
+    refused(JSON.stringify({ ...manifest, shelf: 'hourly' }))
   })
 
   test('is refused when it was made at no moment, or not at the one it is named after', () => {
@@ -115,7 +131,10 @@ describe('a manifest', ({ test }) => {
   })
 
   test('fits into one line', () =>
-    assert.is(summary(manifest), '20261122T205310Z: 2 tables, 3 rows, 10 bytes'))
+    assert.equal(
+      [summary(manifest), summary(state)],
+      ['20261122T205310Z: dump of 2 tables, 3 rows, 12 bytes', '20261122T205310Z: files, 7 bytes'],
+    ))
 })
 
 describe('rows', ({ test }) => {

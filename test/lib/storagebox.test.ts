@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
+import { boxHashes, boxShip, filesOf } from '../../ops/lib/box-files.ts'
 import { Fail } from '../../ops/lib/fail.ts'
 import type { Manifest } from '../../ops/lib/manifest.ts'
-import { adminBox, boxHashes, boxList, boxRemove, boxShip, serverBox } from '../../ops/lib/storagebox.ts'
+import { adminBox, boxFolder, boxList, boxRemove, serverBox } from '../../ops/lib/storagebox.ts'
 import { wrongHashes } from '../../ops/lib/verifying.ts'
 import { describe } from '../describe.ts'
 
@@ -19,6 +20,8 @@ const env = {
 }
 const box = serverBox(env)
 const label = '20261122T205310Z'
+const names = ['database.dump.gpg', 'manifest.json']
+const ship = (there: boolean) => boxShip(box, '/d', label, names, there)
 
 describe('the Storage Box', ({ test }) => {
   test('is reached from the server with the server files, over ssh on its port, with a pinned key', () => {
@@ -29,19 +32,27 @@ describe('the Storage Box', ({ test }) => {
   })
 
   test('gets scripts that parse, and rsync the ssh form of the port', () => {
-    const scripts = [boxList(box, true), boxShip(box, '/d', label, false), boxShip(box, '/d', label, true)]
-    for (const { text } of [...scripts, boxHashes(box, '/d', label), boxRemove(box, label)]) {
+    const scripts = [boxList(box, true), ship(false), ship(true)]
+    for (const { text } of [...scripts, boxHashes(box, '/d', label, names), boxRemove(box, label)]) {
       const { status, stderr } = spawnSync('bash', ['-n', '-c', text], { encoding: 'utf8' })
       assert.is(status, 0, stderr)
     }
-    assert.match(boxShip(box, '/d', label, false).text, /rsync .* -e 'ssh -p 23 /)
-    assert.not.match(boxShip(box, '/d', label, false).text, /--port|--delete/)
+    assert.match(ship(false).text, /rsync .* -e 'ssh -p 23 /)
+    assert.not.match(ship(false).text, /--port|--delete/)
   })
 
   test('gets a backup under a name that does not count, and only at last its own', () => {
-    const { text } = boxShip(box, '/d', label, false)
+    const { text } = ship(false)
     assert.match(text, new RegExp(`box mv 'backups/${label}\\.part' 'backups/${label}'$`))
-    assert.not.match(boxShip(box, '/d', label, true).text, /rsync|box mv/)
+    assert.not.match(ship(true).text, /rsync|box mv/)
+    for (const name of names) assert.ok(text.includes(`'backups/${label}.part/${name}'`), name)
+    assert.ok(ship(true).text.includes(`'backups/${label}/manifest.json'`))
+  })
+
+  test('keeps each kind of backup in a folder of its own', () => {
+    assert.is(boxFolder(box, 'dumps').dir, 'backups/dumps')
+    assert.match(boxList(boxFolder(box, 'files')).text, /box ls 'backups\/files' 2> \/dev\/null/)
+    assert.is(box.dir, 'backups')
   })
 
   test('loses a backup by its name first', () => {
@@ -80,12 +91,16 @@ describe('the Storage Box', ({ test }) => {
 describe('hashes of both copies', ({ test }) => {
   const [a, b] = ['a'.repeat(64), 'b'.repeat(64)]
   const files = { 'database.dump.gpg': { bytes: 1, sha256: a }, 'globals.sql.gpg': { bytes: 1, sha256: b } }
-  const manifest = { files } as Manifest
+  const manifest = { shelf: 'dumps', files } as unknown as Manifest
   const side = (name: string, dump: string) => [
     `${name}\tdatabase.dump.gpg\t${dump}`,
     `${name}\tglobals.sql.gpg\t${b}`,
     `${name}\tmanifest.json\t${a}`,
   ]
+
+  test('are asked for of every file, the manifest last', () => {
+    assert.equal(filesOf(manifest), ['database.dump.gpg', 'globals.sql.gpg', 'manifest.json'])
+  })
 
   test('are right when both are as the manifest says', () => {
     assert.equal(wrongHashes(manifest, [...side('server', a), ...side('box', a)].join('\n')), [])

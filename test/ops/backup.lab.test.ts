@@ -4,23 +4,30 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { describe, kills } from '../describe.ts'
 import { attempted, begin, sometime } from '../lab/begin.ts'
-import { deployed } from '../lab/deployed.ts'
+import { asCron, loud, quiet } from '../lab/cron.ts'
+import { boxBackups, deployed } from '../lab/deployed.ts'
 import { ops } from '../lab/ops.ts'
 import { $, $try, text, until } from '../lab/shell.ts'
 import { sql } from '../lab/sql.ts'
 import type { World } from '../lab/world.ts'
 import { whileLocked } from './deploy-helpers.ts'
 
-const dumps = '/var/backups/everyskill/dumps'
-const boxDumps = '/box/everyskill/backups'
+const backups = '/var/backups/everyskill'
+const dumps = `${backups}/dumps`
+const boxDumps = `${boxBackups}/dumps`
+const boxSets = `${boxBackups}/repository/backup/everyskill`
 
 interface Entry {
   label: string
   server: boolean
   box: boolean
-  kind: string
-  rows: number
+  rows: number | null
   proven: Record<string, string>
+}
+interface Listed {
+  physical: { label: string; type: string }[]
+  dumps: Entry[]
+  files: Entry[]
 }
 
 describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
@@ -34,8 +41,10 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     assert.is(code, 0, stderr)
     return stdout
   }
-  const list = async (): Promise<Entry[]> => JSON.parse(await good('list', '--json'))
+  const everything = async (): Promise<Listed> => JSON.parse(await good('list', '--json'))
+  const list = async () => (await everything()).dumps
   const newest = async () => (await list()).at(-1) as Entry
+  const sets = async () => (await everything()).physical
   const names = (dir: string, machine = world.server) => machine.exec(`ls ${dir} 2> /dev/null || true`)
   /** A copy of the lab's .env with some values changed. */
   const otherEnv = (changes: Record<string, string>) => {
@@ -52,6 +61,8 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
       world = await deployed()
       // Cron runs the copy on the server: make it this one
       await ops(['bootstrap'])
+      // Nothing backs up or ships but the test.
+      await quiet(world)
       scratch = mkdtempSync(join(tmpdir(), 'backup-test-'))
       const image = await world.server.exec(
         `docker inspect -f '{{.Config.Image}}' $(docker ps -q --filter label=com.docker.compose.service=postgres)`,
@@ -68,15 +79,20 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
   after(async () => {
     await sql(world, 'drop table if exists backup_probe')
     rmSync(scratch, { recursive: true, force: true })
+    await loud(world)
   })
 
   test('holds every row, lies in both places, compares equal, and opens with a key that is not on the server', async () => {
-    const manifest = JSON.parse(await good('--json'))
+    const [made] = JSON.parse(await good('dump', '--json'))
+    const name = /^(\d{8}T\d{6}Z): dump of \d+ tables, \d+ rows, \d+ bytes$/.exec(made)?.[1]
+    const manifest = JSON.parse(await world.server.exec(`cat ${dumps}/${name}/manifest.json`))
     assert.is(manifest.rows['public.backup_probe'], 3000)
     assert.is(manifest.recipients.length, 2)
     const { label, server, box, proven } = await newest()
-    assert.equal([label, server, box, 'shipped' in proven], [manifest.label, true, true, true])
-    assert.match(await good('verify'), /are what was made/)
+    assert.equal([label, server, box, 'shipped' in proven], [name, true, true, true])
+    const compared = await good('verify')
+    assert.match(compared, /every file of the repository is what was written/)
+    assert.match(compared, /copies on the server and on the Storage Box are what was made/)
     assert.match(await good('verify', '--decrypt', '--image', postgres), /opens and holds/)
     assert.equal(Object.keys((await newest()).proven).sort(), ['decrypted', 'shipped', 'verified'])
   })
@@ -94,21 +110,56 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     assert.is(await world.server.exec(`find ${dumps} -perm /077 | head -1`), '')
   })
 
+  test('without a word does what is due: all of it once a day, else an incremental one', async () => {
+    const due = async () => JSON.parse(await good('--json')) as string[]
+    const first = await due()
+    assert.match(first[0] ?? '', /^\d{8}-\d{6}F/)
+    // Without what says when each was last done.
+    await world.server.exec(`cd ${backups}; mv dumps dumps.away; mv files files.away; rm shipping/verified`)
+    try {
+      const all = await due()
+      const kinds = [/^\d{8}-\d{6}F_\d{8}-\d{6}I/, /: dump of/, /: files,/, /^verified: every file/]
+      assert.is(all.length, kinds.length, all.join('\n'))
+      for (const [i, kind] of kinds.entries()) assert.match(all[i] ?? '', kind)
+      const { dumps, files } = await everything()
+      for (const entry of [dumps.at(-1), files.at(-1)]) assert.ok(entry?.server && entry.box, entry?.label)
+      const again = await due()
+      assert.is(again.length, 1, again.join('\n'))
+      assert.match(again[0] ?? '', kinds[0] as RegExp)
+    } finally {
+      await world.server.exec(
+        `cd ${backups}; for shelf in dumps files; do mkdir -p $shelf $shelf.away; cp -a $shelf/. $shelf.away/; rm -r $shelf; mv $shelf.away $shelf; done`,
+      )
+    }
+  })
+
   test('says nothing under cron, from the installed crontab', async () => {
-    const cron = await world.server.exec('cat /etc/cron.d/everyskill')
-    const command = /root (.*backup\.ts --full)$/m.exec(cron)?.[1] as string
-    const path = /^PATH=(.*)$/m.exec(cron)?.[1] as string
-    const said = await world.server.exec(
-      `env -i SHELL=/bin/bash HOME=/root OPS_QUIET=1 PATH=${path} bash -c ${quoted(command)} 2>&1`,
-    )
-    assert.is(said, '')
-    assert.is((await newest()).kind, 'full')
+    const before = await sets()
+    assert.is(await world.server.exec('diff /opt/everyskill/repo/cron/everyskill /root/everyskill.cron'), '')
+    assert.is(await asCron(world, /backup\.ts$/), '')
+    const after = await sets()
+    assert.is(after.length, before.length + 1)
+    assert.is(after.at(-1)?.type, 'incr')
+  })
+
+  test('is refused with 3 while the repository comes back from the box: it would forget the older ones', async () => {
+    const mark = '/var/backups/everyskill/returning'
+    await world.server.exec(`touch ${mark}`)
+    try {
+      for (const verb of [[], ['incr'], ['dump']]) {
+        const { code, stderr } = await run(...verb)
+        assert.is(code, 3, stderr)
+        assert.match(stderr, /has not come back from the Storage Box as a whole/)
+      }
+    } finally {
+      await world.server.exec(`rm ${mark}`)
+    }
   })
 
   test('is refused with 4 while another one runs, and names it', async () => {
     const holder = 'eve@desk, since this morning, for: backup'
     await whileLocked(world, 'backup', holder, async () => {
-      const { code, stderr } = await run()
+      const { code, stderr } = await run('dump')
       assert.is(code, 4, stderr)
       assert.ok(stderr.includes(`is held by ${holder}`), stderr)
     })
@@ -116,7 +167,7 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
 
   test('stopped by Ctrl-C ends with 130 and leaves no half backup', async () => {
     const had = await names(dumps)
-    const stopped = begin(world.env, ['backup'])
+    const stopped = begin(world.env, ['backup', 'dump'])
     await until('the dump to begin', 30, async () => ((await names(dumps)) === had ? undefined : true))
     stopped.interrupt()
     const { code, stderr } = await stopped.done
@@ -125,7 +176,7 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
       (await list()).filter((one) => one.server && !one.rows),
       [],
     )
-    await good()
+    await good('dump')
     assert.not.match(await names(dumps), /part/)
   })
 
@@ -133,7 +184,7 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     timeout: 300_000 + kills * 60_000,
   }, async () => {
     for (let i = 0; i < kills; i++) {
-      const killed = begin(world.env, ['backup'])
+      const killed = begin(world.env, ['backup', 'dump'])
       await sometime(500, 6000)
       killed.kill()
       await killed.done
@@ -141,11 +192,11 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
         (await list()).filter((one) => one.server && !one.rows),
         [],
       )
-      await good()
-      const { label, box } = await newest()
-      assert.ok(box)
-      await good('verify', label)
+      await good('dump')
     }
+    const { label, box } = await newest()
+    assert.ok(box)
+    await good('verify', label)
     assert.not.match(`${await names(dumps)}${await names(boxDumps, world.storagebox)}`, /part/)
   })
 
@@ -155,15 +206,15 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     for (let i = 0; i < kills; i++) {
       const seconds = (0.4 + Math.random() * 4).toFixed(2)
       await world.server.exec(
-        `cd /opt/everyskill/repo; PATH=/opt/everyskill/node/bin:$PATH OPS_QUIET=1 setsid node_modules/.bin/tsx ops/backup.ts > /dev/null 2>&1 & pid=$!; sleep ${seconds}; pkill -KILL -s $pid || true`,
+        `cd /opt/everyskill/repo; PATH=/opt/everyskill/node/bin:$PATH OPS_QUIET=1 setsid node_modules/.bin/tsx ops/backup.ts dump > /dev/null 2>&1 & pid=$!; sleep ${seconds}; pkill -KILL -s $pid || true`,
       )
       assert.equal(
         (await list()).filter((one) => one.server && !one.rows),
         [],
       )
-      await good()
-      await good('verify')
+      await good('dump')
     }
+    await good('verify', (await newest()).label)
     assert.not.match(`${await names(dumps)}${await names(boxDumps, world.storagebox)}`, /part/)
   })
 
@@ -171,7 +222,7 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     const had = await names(dumps)
     await world.server.exec(`mkdir -p ${dumps}; mount -t tmpfs -o size=16k none ${dumps}`)
     try {
-      const { code, stderr } = await run()
+      const { code, stderr } = await run('dump')
       assert.is(code, 1, stderr)
       assert.match(stderr, /no space left on device/i)
       assert.is(await names(dumps), '')
@@ -185,12 +236,12 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     timeout: 300_000,
   }, async () => {
     await world.storagebox.crash()
-    const { code, stderr } = await run().finally(() => world.storagebox.start())
+    const { code, stderr } = await run('dump').finally(() => world.storagebox.start())
     assert.is(code, 5, stderr)
     assert.match(stderr, /Storage Box cannot be reached/)
     const alone = await newest()
     assert.equal([alone.server, alone.box, alone.proven], [true, false, {}])
-    await good()
+    await good('dump')
     const entry = (await list()).find(({ label }) => label === alone.label) as Entry
     assert.ok(entry.box && entry.proven.shipped)
   })
@@ -217,7 +268,7 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     await world.server.exec(
       `cd ${dumps}; for day in 01 02; do old=202001"$day"T000000Z; cp -a ${label} $old; sed -i -e s/${label}/$old/ -e '/"createdAt"/s/: ".*"/: "2020-01-'$day'T00:00:00Z"/' $old/manifest.json; done; rm 20200102T000000Z/proofs`,
     )
-    await good()
+    await good('dump')
     const kept = await names(dumps)
     assert.not.match(kept, /20200101T000000Z/)
     assert.match(
@@ -225,32 +276,49 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
       /20200102T000000Z/,
       'what was not shipped is shipped first',
     )
-    await good()
+    await good('dump')
     assert.not.match(await names(dumps), /2020/)
     assert.match(kept, new RegExp(label))
   })
 
-  test('is deleted on the box only by prune: by the main account, never young ones, after typing the name', async () => {
+  test('is deleted on the box only by prune: by the main account, old ones, not too many, after typing the name', async () => {
     const dir = ['--dir', 'everyskill/backups']
     const { label } = await newest()
+    await good('ship', '--once')
+    const set = (await sets()).at(-1)?.label as string
+    // Two physical ones that the catalogue does not know, of which one is young.
+    const yesterday = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10).replaceAll('-', '')
+    const [old, young] = ['20200101-000000F', `${yesterday}-000000F`]
     await world.storagebox.exec(
-      `cd ${boxDumps}; rm -rf 2020*; for n in 1 2 3 4 5 6 7 8 9; do cp -a ${label} 2020010\${n}T000000Z; done`,
+      `cd ${boxDumps}; rm -rf 2020*; for n in 1 2 3 4 5 6 7 8 9; do cp -a ${label} 2020010\${n}T000000Z; done
+cd ${boxSets}; rm -rf 2020*; for name in ${old} ${old}.part ${young}; do mkdir $name; touch $name/backup.manifest; chown -R --reference=. $name; done`,
     )
-    const young = await run('prune', label, ...dir)
-    assert.is(young.code, 3, young.stderr)
-    const unasked = await run('prune', ...dir)
-    assert.is(unasked.code, 3)
-    const wrong = await run('prune', ...dir, '--confirm', 'another.box')
-    assert.is(wrong.code, 3)
-    assert.match(await names(boxDumps, world.storagebox), /20200101T000000Z/)
-    await good('prune', ...dir, '--dry-run')
-    assert.match(await names(boxDumps, world.storagebox), /20200101T000000Z/)
-    const host = /^STORAGEBOX_HOST=(.*)$/m.exec(readFileSync(world.env, 'utf8'))?.[1] as string
-    await good('prune', ...dir, '--confirm', host)
-    const left = await names(boxDumps, world.storagebox)
-    assert.not.match(left, /20200101T000000Z|part/)
-    assert.match(left, new RegExp(label))
-    await world.storagebox.exec(`rm -rf ${boxDumps}/2020*`)
+    const there = async () => (await names(`${boxDumps} ${boxSets}`, world.storagebox)).split('\n')
+    const all = await there()
+    const wal = `find ${boxBackups}/repository/archive -type f | sort`
+    const archived = await world.storagebox.exec(wal)
+    try {
+      assert.is((await run('prune', label, ...dir)).code, 2, 'nobody names what goes')
+      const many = await run('prune', ...dir, '--share', '1', '--confirm', 'any')
+      assert.is(many.code, 3)
+      assert.match(many.stderr, /of the \d+ backups on the Storage Box would go, more than 1 %/)
+      const share = ['--share', '100']
+      assert.is((await run('prune', ...dir, ...share)).code, 3)
+      assert.is((await run('prune', ...dir, ...share, '--confirm', 'another.box')).code, 3)
+      await good('prune', ...dir, ...share, '--dry-run')
+      assert.equal(await there(), all)
+      const host = /^STORAGEBOX_HOST=(.*)$/m.exec(readFileSync(world.env, 'utf8'))?.[1] as string
+      await good('prune', ...dir, ...share, '--confirm', host)
+      const left = await there()
+      for (const name of [label, set, young]) assert.ok(left.includes(name), `${name} is gone`)
+      assert.not.ok(
+        left.some((name) => /^20200101|part$/.test(name)),
+        left.join(),
+      )
+      assert.is(await world.storagebox.exec(wal), archived)
+    } finally {
+      await world.storagebox.exec(`rm -rf ${boxDumps}/2020* ${boxSets}/${old}* ${boxSets}/${young}`)
+    }
     const local = await world.server.exec(
       'cd /opt/everyskill/repo; PATH=/opt/everyskill/node/bin:$PATH node_modules/.bin/tsx ops/backup.ts prune 2>&1 || echo code $?',
     )
@@ -287,11 +355,11 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     )
     const had = await names(dumps)
     try {
-      const { code, stderr } = await run()
+      const { code, stderr } = await run('dump')
       assert.is(code, 6, stderr)
       assert.match(stderr, /--allow-empty/)
       assert.is(await names(dumps), had)
-      await good('--allow-empty')
+      await good('dump', '--allow-empty')
     } finally {
       await sql(
         world,
@@ -306,7 +374,3 @@ describe('a backup', { timeout: 300_000 }, ({ test, before, after }) => {
     await world.storagebox.exec(`rm -r ${boxDumps}/${label}`)
   })
 })
-
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`
-}

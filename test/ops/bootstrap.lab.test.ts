@@ -5,8 +5,9 @@ import * as assert from 'uvu/assert'
 import { describe } from '../describe.ts'
 import { prepareApp } from '../lab/app.ts'
 import { attempted } from '../lab/begin.ts'
+import { emptyBoxOfOthers } from '../lab/deployed.ts'
 import { ops } from '../lab/ops.ts'
-import { $, $try } from '../lab/shell.ts'
+import { $, $try, labPath } from '../lab/shell.ts'
 import { labUp, type World } from '../lab/world.ts'
 import { answering, containers, ended, envWith, filesDigest, liveNow } from './deploy-helpers.ts'
 
@@ -35,6 +36,7 @@ describe('a new server', { timeout: 120_000 }, ({ test, before, after }) => {
       sha = await prepareApp()
       await ops(['build'])
       await world.server.replace()
+      await emptyBoxOfOthers(world)
     },
     { timeout: 900_000 },
   )
@@ -100,6 +102,10 @@ describe('a new server', { timeout: 120_000 }, ({ test, before, after }) => {
         /old\.asc holds a key that cannot encrypt: expired/,
       )
       writeFileSync(`${dir}/none.asc`, '-----BEGIN PGP PUBLIC KEY BLOCK-----\n')
+      assert.match(
+        await refused('one', labPath('recipients', 'custodian-a.asc')),
+        /BACKUP_GPG_RECIPIENTS: two custodians at least/,
+      )
       assert.match(await refused('none', `${dir}/none.asc`), /holds no public key that gpg can read/)
     } finally {
       await $try`gpgconf --homedir ${dir} --kill gpg-agent`
@@ -140,7 +146,10 @@ describe('a new server', { timeout: 120_000 }, ({ test, before, after }) => {
     const status = await ended(1, 'status', '--json')
     const { live, services, certificate, problems } = JSON.parse(status.stdout)
     assert.equal([live, services, certificate], [null, {}, null])
-    assert.match(problems.join('\n'), /nothing is deployed: tsx ops\/deploy\.ts\n[\s\S]*there is no backup/)
+    assert.match(
+      problems.join('\n'),
+      /nothing is deployed: tsx ops\/deploy\.ts\n[\s\S]*nobody looked at the backups yet/,
+    )
   })
 
   test('is told by dry runs what would come, and nothing comes', async () => {
@@ -152,8 +161,11 @@ describe('a new server', { timeout: 120_000 }, ({ test, before, after }) => {
     await untouched()
   })
 
-  test('gets Node, this repository and the crontab; again changes nothing that runs', async () => {
-    await ops(['bootstrap'])
+  test('gets what it lacks with --install, Node, this repository and the crontab; again changes nothing that runs', async () => {
+    await world.server.exec('dpkg --purge --force-depends rsync > /dev/null 2>&1')
+    assert.match((await ended(3, 'bootstrap')).stderr, /the server lacks rsync/)
+    assert.match((await ended(0, 'bootstrap', '--install')).stderr, /✓ install rsync/)
+    assert.match(await world.server.exec('rsync --version'), /^rsync +version 3/)
     await ops(['bootstrap'])
     const root = '/opt/everyskill'
     assert.match(await world.server.exec(`${root}/node/bin/node --version`), /^v2\d\.\d+\.\d+$/)

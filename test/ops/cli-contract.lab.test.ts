@@ -19,6 +19,7 @@ const scripts = {
   bootstrap: { words: [], name: 'SERVER_HOST', bad: 'STORAGEBOX_PORT' },
   deploy: { words: ['--rollback'], name: 'SERVER_HOST', bad: 'DB_APP_PASSWORD' },
   backup: { words: [], name: 'SERVER_HOST', bad: 'STORAGEBOX_PORT' },
+  'restore-dump': { words: ['--undo', '--confirm', '127.0.0.1'], name: 'SERVER_HOST', bad: 'STORAGEBOX_DIR' },
   restore: { words: ['--undo', '--confirm', '127.0.0.1'], name: 'STORAGEBOX_HOST', bad: 'SERVER_SSH_PORT' },
   status: { words: [], name: 'PUBLIC_IPV4', bad: 'NEXT_PUBLIC_ROOT_DOMAIN' },
 }
@@ -105,7 +106,9 @@ describe('every script', { timeout: 120_000 }, ({ test, before, after }) => {
         SERVER_SSH_KEY: key,
         STORAGEBOX_SSH_KEY: key,
         STORAGEBOX_KNOWN_HOSTS: key,
-        BACKUP_GPG_RECIPIENTS: labPath('recipients', 'custodian-a.asc'),
+        BACKUP_GPG_RECIPIENTS: ['a', 'b']
+          .map((name) => labPath('recipients', `custodian-${name}.asc`))
+          .join(),
         BACKUP_GPG_PASSPHRASE: '',
         TRUSTED_ROOT: key,
         PUBLIC_CA: key,

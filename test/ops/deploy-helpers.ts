@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +9,7 @@ import { prepareApp } from '../lab/app.ts'
 import { open } from '../lab/browser.ts'
 import { deployed } from '../lab/deployed.ts'
 import { ops, type Run, tryOps } from '../lab/ops.ts'
-import { $, $try, ROOT, text, until } from '../lab/shell.ts'
+import { $, $try, text, until } from '../lab/shell.ts'
 import type { World } from '../lab/world.ts'
 
 export interface Live {
@@ -168,30 +167,6 @@ export async function whileLocked<T>(
     await world.server.exec(`touch ${over}`)
     await held
   }
-}
-
-/** Starts `deploy` in a process group of its own, which a signal reaches as a terminal's Ctrl-C would. */
-export function deploying(world: World, ...args: string[]) {
-  const command = ['--import', 'tsx', 'ops/deploy.ts', ...args, '--env', world.env]
-  const child = spawn(process.execPath, command, {
-    cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  })
-  let stderr = ''
-  child.stdout.resume()
-  child.stderr.setEncoding('utf8').on('data', (part: string) => {
-    stderr += part
-  })
-  const done = new Promise<{ code: number | null; stderr: string }>((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', (code) => resolve({ code, stderr }))
-  })
-  const signal = (name: 'SIGKILL' | 'SIGINT') => {
-    if (child.exitCode === null) process.kill(-(child.pid as number), name)
-    return performance.now()
-  }
-  return { done, signal }
 }
 
 /** The commit at which the app's checkout stands. */

@@ -269,10 +269,12 @@ describe('a deploy', { timeout: 120_000 }, ({ test, before, after }) => {
       'postgres/db_password': '400 999',
       'postgres/db_app_password': '400 999',
       'migrate/database_url': '400 1001',
+      'pgbackrest/cipher.conf': '400 999',
     }
     for (const [file, mode] of Object.entries(wanted)) assert.is(modes[file], `${file} ${mode}`)
     const places: Record<string, string> = {
       HETZNER_DNS_API_TOKEN: 'caddy/hetzner_dns_api_token',
+      BACKUP_CIPHER_PASS: 'pgbackrest/cipher.conf',
       DB_PASSWORD: 'postgres/db_password',
       DB_APP_PASSWORD: 'migrate/database_url postgres/db_app_password web.env',
       HCLOUD_TOKEN: '',

@@ -1,230 +1,221 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+/** Any second back: into a scratch database, a schema beside the live table, or the live one's place. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
 import { describe, kills } from '../describe.ts'
-import { attempted, begin, sometime } from '../lab/begin.ts'
-import { deployed } from '../lab/deployed.ts'
+import { begin, sometime } from '../lab/begin.ts'
+import { open } from '../lab/browser.ts'
+import { loud } from '../lab/cron.ts'
+import { until } from '../lab/shell.ts'
 import { sql } from '../lab/sql.ts'
 import type { World } from '../lab/world.ts'
+import { backedUp, bad, good, postgresId, shipAll } from './backup-helpers.ts'
+import { whileLocked } from './deploy-helpers.ts'
 
-const boxDumps = '/box/everyskill/backups'
+const markers = 60
+const data = '/var/lib/docker/volumes/everyskill_postgres_data/_data'
 
-describe('a restore', { timeout: 300_000 }, ({ test, before, after }) => {
+describe('a restore of any second', { timeout: 300_000 }, ({ test, before, after }) => {
   let world: World
-  let scratch = ''
   let host = ''
-  let label = ''
-  const run = (...args: string[]) => attempted(world.env, ['restore', ...args])
-  const good = async (...args: string[]) => {
-    const { code, stdout, stderr } = await run(...args)
-    assert.is(code, 0, stderr)
-    return stdout
-  }
-  const inPlace = () => ['--in-place', '--confirm', host]
-  const notes = () => sql(world, 'select count(*), min(note) from restore_probe')
+  /** For each marker row, milliseconds before and after its commit. */
+  let commits: [number, number][] = []
+  const restore = (...args: string[]) => good(world, 'restore', ...args)
+  const inPlace = (at: Date) => ['--in-place', '--at', at.toISOString(), '--confirm', host]
+  const rows = () => sql(world, 'select count(*), max(id) from restore_marker')
+  const whole = `${markers}|${markers}`
   const kept = async () =>
-    JSON.parse(await good('list', '--json')).kept.map((one: { name: string }) => one.name) as string[]
+    JSON.parse(await restore('list', '--json')).kept.map((one: { name: string }) => one.name) as string[]
   const discardAll = async () => {
-    for (const name of await kept()) await good('--discard', name, '--confirm', name)
+    for (const name of await kept()) await restore('--discard', name, '--confirm', name)
   }
-  const containers = () =>
-    world.server.exec("docker ps -a --format '{{.Names}}' --filter label=everyskill.scratch=true")
-  /** Owner, grants and settings of the live database. */
-  const nature = () =>
-    sql(
-      world,
-      "select pg_get_userbyid(datdba), datacl, datallowconn, datcollate, (select string_agg(setrole::regrole || setconfig::text, ';' order by 1) from pg_db_role_setting where setdatabase = d.oid) from pg_database d where datname = 'everyskill'",
-    )
-  const alarm = () => sql(world, "update restore_probe set note = 'after the backup'")
+
+  /** A moment at which it is certain which markers were committed, and how many were. */
+  function someMoment(): { at: Date; rows: number } {
+    const [first, last] = [commits[0] as [number, number], commits.at(-1) as [number, number]]
+    for (;;) {
+      const at = Math.floor(first[1] + Math.random() * (last[0] - first[1]))
+      // A commit counts when its time is the moment itself; the margin is for the rounding to milliseconds.
+      if (!commits.some(([start, end]) => at >= start - 2 && at <= end + 2))
+        return { at: new Date(at), rows: commits.filter(([, end]) => end < at).length }
+    }
+  }
 
   before(
     async () => {
-      world = await deployed()
-      scratch = mkdtempSync(join(tmpdir(), 'restore-test-'))
-      host = /^SERVER_HOST=(.*)$/m.exec(readFileSync(world.env, 'utf8'))?.[1] as string
+      world = await backedUp()
+      host = world.server.address
+      await discardAll()
       await sql(
         world,
-        `drop table if exists restore_probe; create table restore_probe (id int primary key, note text, created_at timestamptz default now()); alter table restore_probe owner to everyskill; insert into restore_probe select i, 'before the backup' from generate_series(1, 5000) i; alter database everyskill set statement_timeout = '30min'`,
+        'drop table if exists restore_marker, restore_after; create table restore_marker (id int primary key, created_at timestamptz); create table restore_after (id int primary key, at timestamptz)',
       )
-      const { code, stdout, stderr } = await attempted(world.env, ['backup', '--json'])
-      assert.is(code, 0, stderr)
-      label = JSON.parse(stdout).label
+      const writing = sql(
+        world,
+        `do $$ begin for i in 1 .. ${markers} loop
+  insert into restore_marker values (i, clock_timestamp()); commit;
+  insert into restore_after values (i, clock_timestamp()); commit;
+  perform pg_sleep(0.2);
+end loop; end $$`,
+      )
+      // One that ends among the markers: some moments are reached from it, the earlier ones from the full one.
+      await sleep(1500)
+      await Promise.all([writing, good(world, 'backup', 'incr')])
+      await shipAll(world)
+      const times = await sql(
+        world,
+        'select extract(epoch from created_at) * 1000, extract(epoch from at) * 1000 from restore_marker join restore_after using (id) order by id',
+      )
+      commits = times.split('\n').map((line) => line.split('|').map(Number) as [number, number])
     },
-    { timeout: 1_000_000 },
+    { timeout: 900_000 },
   )
   after(async () => {
-    await discardAll()
-    await sql(world, 'drop table if exists restore_probe; alter database everyskill reset statement_timeout')
-    rmSync(scratch, { recursive: true, force: true })
+    // Where a test failed half way the next file needs a database all the same.
+    await world.server.exec(`cd ${data}; if [ ! -f pgdata/PG_VERSION ] && [ -d restoring ]; then
+  docker stop $(${postgresId}); rm -rf pgdata; mv restoring pgdata; docker start $(${postgresId}); fi`)
+    await until('the database', 60, () => sql(world, 'select 1').catch(() => undefined))
+    await sql(world, 'drop table if exists restore_marker, restore_after')
+    await loud(world)
   })
 
-  test('goes into a scratch container by default, compares equal, and leaves nothing', async () => {
-    await alarm()
-    const result = JSON.parse(await good('--json'))
-    assert.equal([result.label, result.ok, result.restored['public.restore_probe']], [label, true, 5000])
-    assert.ok(Date.now() - Date.parse(result.newestRow) < 600_000, result.newestRow)
-    assert.is(await containers(), '')
-    assert.is(await notes(), '5000|after the backup', 'the live database is as it was')
-    const entries = JSON.parse((await attempted(world.env, ['backup', 'list', '--json'])).stdout)
-    assert.ok(entries.at(-1).proven.restored)
+  test('brings exactly the rows that were committed, at 10 random moments', async () => {
+    for (let i = 0; i < 10; i++) {
+      const { at, rows } = someMoment()
+      // The box's copy is put to the same test in ship.lab.test.ts and disaster.lab.test.ts.
+      const from = i < 3 ? 'box' : 'local'
+      const words = ['--table', 'restore_marker', '--at', at.toISOString(), '--from', from, '--json']
+      const out = await restore(...words)
+      const { table, rows: told } = JSON.parse(out) as { table: string; rows: number }
+      const found = await sql(world, `select count(*), coalesce(max(id), 0) from ${table}`)
+      await sql(world, `drop schema ${table.split('.')[0]} cascade`)
+      console.log(`${at.toISOString()}: ${found}, expected ${rows}`)
+      assert.is(found, `${rows}|${rows}`, `${at.toISOString()}`)
+      assert.is(told, rows)
+    }
+    assert.is(await rows(), whole)
   })
 
-  test("works from the server's own copy, and by name", async () => {
-    assert.match(await good(label, '--from', 'server'), /restore_probe +5000 +5000/)
-    const unknown = await run('20200101T000000Z')
-    assert.is(unknown.code, 2, unknown.stderr)
+  test('refuses a moment that it cannot reach, and one without a zone, and a backup that is not there', async () => {
+    const before = await bad(3, 'restore', '--at', '2001-01-01T00:00:00Z')
+    assert.match(before.stderr, /cannot be reached: any second from \d{4}-.* can/)
+    const future = new Date(Date.now() + 3_600_000).toISOString()
+    assert.match((await bad(3, 'restore', '--at', future)).stderr, /cannot be reached: any second from/)
+    const zoneless = await bad(2, 'restore', '--at', new Date().toISOString().replace('Z', ''))
+    assert.match(zoneless.stderr, /a moment with its time zone/)
+    const unknown = await bad(3, 'restore', '--set', '20010101-000000F')
+    assert.match(unknown.stderr, /there is no backup 20010101-000000F/)
   })
 
-  test('in place asks for the name of the server first', async () => {
-    const unasked = await run('--in-place')
-    assert.is(unasked.code, 3, unasked.stderr)
-    assert.match(unasked.stderr, new RegExp(`--confirm ${host}`))
-    assert.is((await run('--in-place', '--confirm', 'another')).code, 3)
-    assert.is(await notes(), '5000|after the backup')
-  })
-
-  test('in place brings back what was lost, keeps what was live, and can be undone and redone', async () => {
-    const before = await nature()
-    await sql(world, 'drop table restore_probe')
-    await good(...inPlace())
-    assert.is(await notes(), '5000|before the backup')
-    assert.is(await nature(), before)
-    assert.is(
-      await sql(world, "select pg_get_userbyid(relowner) from pg_class where relname = 'restore_probe'"),
-      'everyskill',
-    )
-    const [old = ''] = await kept()
-    assert.match(old, /^everyskill_before_/)
-    await good('--undo', '--confirm', host)
-    assert.is(await sql(world, "select count(*) from pg_class where relname = 'restore_probe'"), '0')
-    await good('--undo', '--confirm', host)
-    assert.is(await notes(), '5000|before the backup')
-    const [name = ''] = await kept()
-    assert.is((await run('--discard', name)).code, 3)
-    assert.is((await run('--discard', 'everyskill', '--confirm', 'everyskill')).code, 3)
-    await discardAll()
+  test('with --dry-run prints its commands and changes nothing', async () => {
+    const containers = () => world.server.exec('docker ps -aq --no-trunc | sort')
+    const before = await containers()
+    const { at } = someMoment()
+    for (const words of [
+      [],
+      ['--at', at.toISOString()],
+      ['--table', 'restore_marker', '--at', at.toISOString()],
+    ]) {
+      const out = await restore(...words, '--dry-run')
+      assert.match(out, /^\[10\.88\.0\.10\] .*docker run -d --name 'everyskill-scratch'/ms, words.join(' '))
+    }
+    assert.match(await restore(...inPlace(at), '--dry-run'), /mv -T "\$data\/restoring"|mv -T "\$data\/"/)
+    assert.is(await containers(), before)
     assert.equal(await kept(), [])
-    assert.is((await run('--undo', '--confirm', host)).code, 3)
+    assert.is(await rows(), whole)
   })
 
-  test('brings back a database that is gone altogether', async () => {
-    await sql(world, 'drop database everyskill with (force)', 'postgres')
-    await good(...inPlace())
-    assert.is(await notes(), '5000|before the backup')
-    assert.is(
-      await sql(world, "select pg_get_userbyid(datdba) from pg_database where datname = 'everyskill'"),
-      'everyskill',
-    )
+  test('brings a dropped table back beside the live ones, and touches nothing else', async () => {
     await sql(
       world,
-      "revoke all on database everyskill from public; alter database everyskill set statement_timeout = '30min'",
+      'drop table if exists restore_gone, "restore_Other"; create table "restore_Other" as select generate_series(1, 2) i; create table restore_gone (id int primary key references restore_marker, body text); create index on restore_gone (body); insert into restore_gone select i, \'row \' || i from generate_series(1, 50) i',
     )
-    await discardAll()
+    const at = new Date(Date.now() + 50)
+    await sleep(100)
+    await sql(world, 'drop table restore_gone, "restore_Other"')
+    await shipAll(world)
+    const { table, rows: told } = JSON.parse(
+      await restore('--table', 'restore_gone', '--at', at.toISOString(), '--json'),
+    )
+    assert.is(told, 50)
+    assert.is(await sql(world, `select count(*), min(body), max(id) from ${table}`), '50|row 1|50')
+    const again = ['--table', '"restore_Other"', '--at', at.toISOString()] as const
+    assert.match(await restore(...again), /^restored_\w+\."restore_Other": 2 rows$/m)
+    assert.match((await bad(3, 'restore', ...again)).stderr, /is there already: drop table restored_/)
+    const indexes = `select count(*) from pg_indexes where schemaname || '.' || tablename = '${table}'`
+    assert.is(await sql(world, indexes), '2')
+    assert.is(await sql(world, "select to_regclass('public.restore_gone') is null"), 't')
+    assert.is(await rows(), whole)
+    await sql(world, `drop schema ${table.split('.')[0]} cascade`)
   })
 
-  test('of a file that is truncated, altered or for another key is refused with 6, and nothing is touched', async () => {
-    const file = `${boxDumps}/${label}/database.dump.gpg`
-    const manifest = `${boxDumps}/${label}/manifest.json`
-    const rewrite = `hash=$(sha256sum < ${file} | cut -d ' ' -f 1); old=$(grep -m 1 -o '[0-9a-f]\\{64\\}' ${manifest}); sed -i "s/$old/$hash/" ${manifest}`
-    const harms = {
-      truncated: `truncate -s -1 ${file}`,
-      altered: `printf X | dd of=${file} bs=1 seek=900 conv=notrunc status=none`,
-      'altered, and its manifest with it': `printf XXXX | dd of=${file} bs=1 seek=2000 conv=notrunc status=none; ${rewrite}`,
-      'truncated, and its manifest with it': `truncate -s 3000 ${file}; ${rewrite}`,
-    }
-    await sql(world, "update restore_probe set note = 'untouched'")
-    for (const [name, harm] of Object.entries(harms)) {
-      await world.storagebox.exec(`cp -p ${file} /tmp/dump; cp -p ${manifest} /tmp/manifest; ${harm}`)
-      const { code, stderr } = await run(...inPlace())
-      await world.storagebox.exec(`cp -p /tmp/dump ${file}; cp -p /tmp/manifest ${manifest}`)
-      assert.is(code, 6, `${name}: ${stderr}`)
-      assert.match(stderr, /truncated or altered/, name)
-      assert.match(stderr, /Nothing was touched/, name)
-    }
-    const home = join(scratch, 'empty')
-    const env = join(scratch, 'other.env')
-    const text = readFileSync(world.env, 'utf8').replace(
-      /^BACKUP_GPG_HOMEDIR=.*$/m,
-      `BACKUP_GPG_HOMEDIR=${home}`,
-    )
-    writeFileSync(env, text, { mode: 0o600 })
-    mkdirSync(home, { mode: 0o700 })
-    const { code, stderr } = await attempted(env, ['restore', ...inPlace()])
-    assert.is(code, 6, stderr)
-    assert.match(stderr, /the key here does not open it/)
-    assert.is(await notes(), '5000|untouched')
+  test('waits for no deploy: it is refused while one runs, and leaves the database as it is', async () => {
+    const [moment] = commits.at(-1) as [number, number]
+    await whileLocked(world, 'deploy', 'eve@desk, for: deploy', async () => {
+      const { stderr } = await bad(4, 'restore', ...inPlace(new Date(moment)))
+      assert.match(stderr, /is held by eve@desk, for: deploy/)
+    })
     assert.equal(await kept(), [])
   })
 
-  test(`killed at any moment leaves a live database, whole: the old or the new one (${kills} times)`, {
-    timeout: 400_000 + kills * 90_000,
+  test(`killed in place ${kills} times at any moment it loses nothing: the same call goes through, --undo goes back, --discard forgets`, {
+    timeout: 240_000 + kills * 60_000,
   }, async () => {
+    const moment = someMoment()
     for (let i = 0; i < kills; i++) {
-      await sql(world, "update restore_probe set note = 'live'")
-      const killed = begin(world.env, ['restore', ...inPlace()])
-      await sometime(1000, 10_000)
-      killed.kill()
-      await killed.done
-      assert.match(await notes(), /^5000\|(live|before the backup)$/)
-    }
-    await good(...inPlace())
-    assert.is(await notes(), '5000|before the backup')
-    assert.not.match((await kept()).join(), /_restore_/, 'what killed runs left is gone')
-    await discardAll()
-  })
-
-  test(`the swap itself, killed on the server with everything it started, is whole or not at all (${kills} times)`, {
-    timeout: 400_000 + kills * 90_000,
-  }, async () => {
-    let hits = 0
-    for (let i = 0; i < kills; i++) {
-      await sql(world, "update restore_probe set note = 'live'")
-      const killed = begin(world.env, ['restore', ...inPlace()])
-      let over = false
-      killed.done.then(() => {
-        over = true
-      })
-      const swapping = () =>
-        sql(
-          world,
-          "select count(*) from pg_stat_activity where query ~ 'rename|analyze' and pid <> pg_backend_pid()",
-          'postgres',
+      const { done, kill } = begin(world.env, ['restore', ...inPlace(moment.at)])
+      await sometime(1000, 14_000)
+      kill()
+      // Half of the times what it had begun on the server dies too, as with a lost connection; else it goes on alone.
+      if (i % 2 === 0)
+        await world.server.exec(
+          "for pid in $(pgrep -f '^(timeout -k 5 [0-9]+ )?bash -euo pipefail -c '); do [ $pid = $$ ] || kill -KILL $pid || true; done",
         )
-      while (!over && (await swapping().catch(() => '0')) === '0') await sometime(20, 40)
-      await sometime(0, 700)
-      if (!over) hits++
-      await world.server.exec("pkill -KILL -f '[p]sql -X -q' || true")
-      killed.kill()
-      await killed.done
-      assert.match(await notes(), /^5000\|(live|before the backup)$/)
-      assert.is(
-        await sql(world, "select datallowconn from pg_database where datname = 'everyskill'", 'postgres'),
-        't',
-      )
+      const { stderr } = await done
+      console.log(`kill ${i}: after ${stderr.trim().split('\n').at(-1)}`)
+      await neverEmpty(moment.rows)
     }
-    assert.ok(hits > 0, 'every restore was over before it was killed: this proves nothing')
-    await good(...inPlace())
+    await restore(...inPlace(moment.at))
+    assert.is(await rows(), `${moment.rows}|${moment.rows}`)
+    await answers()
+    await world.server.exec(`docker stop $(${postgresId}); cd ${data}; mv pgdata restoring`)
+    await refusesToBegin()
+    assert.match(await good(world, 'backup', 'list'), /^Physical\nLABEL/, 'it needs no database')
+    await restore('--undo', '--confirm', host)
+    assert.ok([whole, `${moment.rows}|${moment.rows}`].includes(await rows()))
+    await answers()
+    const there = await kept()
+    assert.ok(there.length > 0)
     await discardAll()
+    assert.equal(await kept(), [])
+    await world.server.exec(`rm -rf ${data}/restoring`)
   })
 
-  test('into a scratch container, killed, leaves one that the next run removes', async () => {
-    const killed = begin(world.env, ['restore'])
-    const end = Date.now() + 60_000
-    while ((await containers()) === '' && Date.now() < end) await sometime(50, 100)
-    killed.kill()
-    await killed.done
-    assert.is(await containers(), 'everyskill-scratch')
-    await good()
-    assert.is(await containers(), '')
-  })
+  /** What is live is the whole database, or the restored one; or there is none and it does not start anew. */
+  async function neverEmpty(restored: number): Promise<void> {
+    const idle =
+      'exec 8>> /run/lock/everyskill-backup.work; flock -w 60 8; for l in deploy backup restore; do flock -w 60 /run/lock/everyskill-$l.lock true; done'
+    await world.server.exec(idle)
+    const running = await world.server.exec(`docker inspect -f '{{.State.Running}}' $(${postgresId})`)
+    if (running !== 'true')
+      return void (await world.server.exec(`[ -d ${data}/pgdata -o -d ${data}/restoring ]`))
+    const found = await until('the database', 60, () => rows().catch(() => undefined))
+    assert.ok([whole, `${restored}|${restored}`].includes(found), found)
+  }
 
-  test('never leaves plaintext or ciphertext on the operator', async () => {
-    const started = Date.now()
-    await good()
-    const left = readdirSync(tmpdir()).filter(
-      (name) => name.startsWith('everyskill-') && statSync(join(tmpdir(), name)).mtimeMs > started,
-    )
-    assert.equal(left, [])
-  })
+  /** Between the two renames there is no cluster: a start, as after a power cut, must not make a new one. */
+  async function refusesToBegin(): Promise<void> {
+    await world.server.exec(`docker start $(${postgresId})`)
+    const refused = `docker logs --tail 100 $(${postgresId}) 2>&1 | grep -E 'a restore was cut short|could not create directory'`
+    const told = () =>
+      world.server.exec(refused).then(
+        () => true as const,
+        () => undefined,
+      )
+    await until('the entrypoint to refuse a new database', 30, told)
+    await world.server.exec(`[ ! -f ${data}/pgdata/PG_VERSION ]`)
+  }
+
+  async function answers(): Promise<void> {
+    assert.is((await open(world, world.domain, '/api/health')).status, 200)
+  }
 })

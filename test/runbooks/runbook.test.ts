@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import * as assert from 'uvu/assert'
 import { describe, rejects } from '../describe.ts'
 import { fill, play } from './play.ts'
@@ -8,6 +8,22 @@ const fence = '```'
 const all = readdirSync('runbooks').filter((name) => name.endsWith('.md') && name !== 'README.md')
 const body = (code: string, text: string) =>
   `# A\n\n## Situation\n## Impact\n## You need\n## Steps\n\n${fence}sh lab\n${code}\n${fence}\n\n${fence}text\n${text}\n${fence}\n\n## Verify\n## Roll back\n## Escalate\n`
+
+const sources = ['ops', 'ops/lib'].flatMap((dir) =>
+  readdirSync(dir, { withFileTypes: true })
+    .filter((one) => one.isFile())
+    .map((one) => readFileSync(`${dir}/${one.name}`, 'utf8')),
+)
+
+/** Quotations in the first column of a table headed `it says` that no script has in its text. */
+function unsaid(text: string): string[] {
+  const tables = [...text.matchAll(/^\| it says \|.*\n\|[-|]+\n((?:\|.*\n)+)/gm)]
+  const cells = tables.flatMap(([, rows = '']) => rows.split('\n').map((row) => row.split(' | ')[0] ?? ''))
+  const quoted = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, words = '']) => words))
+  const said = (words: string) =>
+    sources.some((source) => words.split('…').every((part) => source.includes(part.trim())))
+  return quoted.filter((words) => !said(words))
+}
 
 describe('the runbooks', ({ test }) => {
   for (const name of all) {
@@ -24,10 +40,23 @@ describe('the runbooks', ({ test }) => {
       assert.not.match(code.join('\n'), /npx tsx (?!.*--env "\$ENV_FILE")/)
     })
 
+    test(`${name} quotes in its tables what a script can say`, () => {
+      const { text } = readRunbook(`runbooks/${name}`)
+      assert.equal(unsaid(text), [])
+    })
+
     test(`${name} is in the index`, () => {
       assert.ok(readRunbook('runbooks/README.md').text.includes(`(${name})`))
     })
   }
+})
+
+describe('quotations', ({ test }) => {
+  test('of what no script says are found', () => {
+    const table =
+      '| it says | do |\n|---|---|\n| `there is no backup`, `… was never made` | a |\n| `all … went missing` | b |\n'
+    assert.equal(unsaid(table), ['all … went missing'])
+  })
 })
 
 describe('reading a runbook', ({ test }) => {

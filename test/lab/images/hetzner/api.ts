@@ -1,8 +1,9 @@
-import { createServer } from 'node:https'
+import { createServer, type Server } from 'node:https'
+import { type Answer, created, failure, invalid, notFound, ok, page } from './answers.ts'
+import type { StorageBox } from './storagebox.ts'
 import type { RecordSet, Value, Zone } from './zone.ts'
 
 type Body = { name?: string; type?: string; ttl?: number; records?: Value[] }
-type Answer = { status: number; body: unknown }
 type Action = {
   id: number
   command: string
@@ -14,8 +15,20 @@ type Action = {
 
 const ZONE_ID = 42
 
-/** The part of https://api.hetzner.cloud/v1 that DNS-01 needs: zones, rrsets, their actions. */
-export function serveApi(zone: Zone, token: () => string, cert: Buffer, key: Buffer): void {
+export type Project = {
+  zone: Zone
+  box: StorageBox
+  /** What opens the zone and what opens the box: tokens of two projects. */
+  tokens: { dns: () => string; hcloud: () => string }
+  cert: Buffer
+  key: Buffer
+}
+
+/**
+ * The part of https://api.hetzner.cloud/v1 that DNS-01 needs (zones, rrsets, their actions), and that of
+ * https://api.hetzner.com/v1 which is about the Storage Box.
+ */
+export function serveApi({ zone, box, tokens, cert, key }: Project, port: number): Server {
   const actions: Action[] = []
   const server = createServer({ cert, key }, (request, response) => {
     let text = ''
@@ -24,27 +37,37 @@ export function serveApi(zone: Zone, token: () => string, cert: Buffer, key: Buf
     })
     request.on('end', () => {
       const url = new URL(request.url ?? '/', 'https://api.hetzner.cloud')
-      const known = request.headers.authorization === `Bearer ${token()}`
-      const { status, body } = known
-        ? route(zone, actions, request.method ?? 'GET', url, text)
-        : failure(401, 'unauthorized', 'unable to authenticate')
-      console.log(`${new Date().toISOString()} ${request.method} ${url.pathname} ${status}`)
+      const method = request.method ?? 'GET'
+      const [, version, ...path] = url.pathname.split('/').map(decodeURIComponent)
+      const aboutBox = path[0] === 'storage_boxes'
+      const token = aboutBox ? tokens.hcloud() : tokens.dns()
+      const respond = (): Answer => {
+        if (request.headers.authorization !== `Bearer ${token}`)
+          return failure(401, 'unauthorized', 'unable to authenticate')
+        const body = parse(text)
+        if (!body) return failure(400, 'json_error', 'the request body is no JSON')
+        if (version !== 'v1') return notFound('route')
+        if (aboutBox) return box.answer(method, path.slice(1), url.searchParams.get('name'), body)
+        return route(zone, actions, method, path, url, body)
+      }
+      const { status, body } = respond()
+      console.log(`${new Date().toISOString()} ${method} ${url.pathname} ${status}`)
       response.writeHead(status, { 'content-type': 'application/json', 'ratelimit-remaining': '3599' })
       response.end(JSON.stringify(body))
     })
   })
-  server.listen(443)
+  return server.listen(port)
 }
 
-function route(zone: Zone, actions: Action[], method: string, url: URL, text: string): Answer {
-  let body: Body
+function parse(text: string): object | undefined {
   try {
-    body = text === '' ? {} : JSON.parse(text)
+    return text === '' ? {} : JSON.parse(text)
   } catch {
-    return failure(400, 'json_error', 'the request body is no JSON')
+    return undefined
   }
-  const [, version, ...path] = url.pathname.split('/').map(decodeURIComponent)
-  if (version !== 'v1') return notFound('route')
+}
+
+function route(zone: Zone, actions: Action[], method: string, path: string[], url: URL, body: Body): Answer {
   if (path[0] === 'actions') return listActions(actions, path[1], url)
   if (path[0] !== 'zones') return notFound('route')
   if (path.length === 1) return listZones(zone, url.searchParams.get('name'))
@@ -63,7 +86,7 @@ function recordSets(zone: Zone, actions: Action[], method: string, path: string[
     if (zone.get(body.name, body.type)) return failure(409, 'uniqueness_error', 'the rrset exists')
     const { name, type, ttl = null, records = [] } = body
     const rrset = view(zone.put({ name, type, ttl, records }))
-    return { status: 201, body: { rrset, action: done('create_rrset') } }
+    return created({ rrset, action: done('create_rrset') })
   }
   const current = zone.get(name, type)
   if (command === 'add_records') {
@@ -71,18 +94,18 @@ function recordSets(zone: Zone, actions: Action[], method: string, path: string[
     if (problem) return invalid(problem)
     const records = [...(current?.records ?? []), ...(body.records ?? [])]
     zone.put({ name, type, ttl: current?.ttl ?? body.ttl ?? null, records })
-    return { status: 201, body: { action: done('add_rrset_records') } }
+    return created({ action: done('add_rrset_records') })
   }
   if (!current) return notFound('rrset')
   if (command === 'remove_records') {
     const gone = new Set(body.records?.map((record) => record.value))
     current.records = current.records.filter((record) => !gone.has(record.value))
     if (current.records.length === 0) zone.delete(name, type)
-    return { status: 201, body: { action: done('remove_rrset_records') } }
+    return created({ action: done('remove_rrset_records') })
   }
   if (command === 'set_records') {
     current.records = body.records ?? []
-    return { status: 201, body: { action: done('set_rrset_records') } }
+    return created({ action: done('set_rrset_records') })
   }
   if (method === 'DELETE') {
     zone.delete(name, type)
@@ -138,15 +161,3 @@ const zoneView = (zone: Zone) => ({
   primary_nameservers: [],
   registrar: 'hetzner',
 })
-const page = (total_entries: number) => ({
-  meta: {
-    pagination: { page: 1, per_page: 50, previous_page: null, next_page: null, last_page: 1, total_entries },
-  },
-})
-const ok = (body: unknown): Answer => ({ status: 200, body })
-const failure = (status: number, code: string, message: string): Answer => ({
-  status,
-  body: { error: { code, message, details: null } },
-})
-const notFound = (what: string): Answer => failure(404, 'not_found', `${what} not found`)
-const invalid = (message: string): Answer => failure(422, 'invalid_input', message)

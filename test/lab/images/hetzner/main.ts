@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { serveApi } from './api.ts'
 import { serveDns } from './dns.ts'
+import { StorageBox } from './storagebox.ts'
 import { Zone } from './zone.ts'
 
 const setting = (name: string): string => {
@@ -15,7 +17,15 @@ const names = new Map(
     .split(',')
     .map((pair) => pair.split('=') as [string, string]),
 )
-const token = () => readFileSync('/certs/dns-token', 'utf8').trim()
+const box = new StorageBox({
+  account: setting('BOX'),
+  content: '/box',
+  snapshots: '/snapshots',
+  pause: () => sleep(1000),
+})
+const text = (name: string) => readFileSync(`/certs/${name}`, 'utf8').trim()
+const tokens = { dns: () => text('dns-token'), hcloud: () => text('hcloud-token') }
+const [cert, key] = [readFileSync('/certs/server.pem'), readFileSync('/certs/server.key')]
 serveDns(zone, setting('WILDCARD'), names)
-serveApi(zone, token, readFileSync('/certs/server.pem'), readFileSync('/certs/server.key'))
+serveApi({ zone, box, tokens, cert, key }, 443)
 process.on('SIGTERM', () => process.exit(0))

@@ -123,14 +123,25 @@ describe('blue and green behind Caddy', { timeout: 180_000 }, ({ test, before, a
   })
 
   test('neither a flag that is taken back nor a stop loses any', async () => {
-    const { errors } = await load(ADDRESS, HOST, 100, async () => {
-      ready('')
-      await sleep(2000)
-      ready('blue')
-      await sleep(1000)
-      assert.ok((await world.compose(['restart', 'web-blue'])).ok)
-    })
-    assert.equal(errors, {})
+    for (let tries = 1; tries <= 3; tries++) {
+      let away = 0
+      const { errors } = await load(ADDRESS, HOST, 100, async () => {
+        ready('')
+        await sleep(2000)
+        ready('blue')
+        await sleep(1000)
+        const start = performance.now()
+        assert.ok((await world.compose(['restart', 'web-blue'])).ok)
+        assert.ok((await world.compose(['up', '--detach', '--wait', '--no-deps', 'web-blue'])).ok)
+        away = (performance.now() - start) / 1000
+      })
+      // Caddy keeps requests for 10 s (lb_try_duration); on a machine so busy that a restart takes longer it has to give up.
+      if (away < 10 || Object.keys(errors).length === 0) return assert.equal(errors, {}, `${away} s away`)
+      console.log(`the restart took ${away.toFixed(1)} s, ${JSON.stringify(errors)}`)
+    }
+    assert.unreachable(
+      'a restart took more than 10 s three times, and requests were lost: this machine is too busy',
+    )
   })
 
   test('the same load notices a web container that is killed', async () => {

@@ -18,6 +18,7 @@ const bad: [file: string, passed: number, failed: number, says: RegExp][] = [
   ['registers-nothing', 0, 1, /registered no test/],
   ['empty-suite', 0, 1, /describe\('empty'\) registered no test/],
   ['never-resolves', 1, 1, /longer than its limit of 0\.2 s/],
+  ['no-match', 0, 1, /what it should be.* got: 'what it was'/],
   ['throws-a-string', 0, 2, /threw 'a string'.*threw undefined/s],
   ['exits', 0, 1, /in the middle of: exits > in the middle/],
   ['leaks', 1, 1, /keeps the process alive: .*Timeout/],

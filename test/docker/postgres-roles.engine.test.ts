@@ -1,8 +1,10 @@
 /** A new database, made by the image of docker/Dockerfile.postgres under the limits of the Compose file. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { describe } from '../describe.ts'
 import { $, text, until } from '../lab/shell.ts'
-import { build, World } from './world.ts'
+import { build, cipherPass, World } from './world.ts'
 
 const ADMIN = 'admin-password-0123456789'
 const APP = "app-password-0123456789-'quoted'"
@@ -92,6 +94,31 @@ describe('a new database', { timeout: 120_000 }, ({ test, before, after }) => {
     assert.is(await admin("select count(*) from pg_extension where extname = 'vector'"), '1')
   })
 
+  test('archives its WAL, encrypted, and lies in a folder of its volume', async () => {
+    const pgbackrest = (...words: string[]) =>
+      world.compose(['exec', '-T', 'postgres', 'pgbackrest', '--stanza=everyskill', ...words])
+    for (const word of ['stanza-create', 'check']) {
+      const { ok, stderr } = await pgbackrest(word)
+      assert.ok(ok, `${word}: ${stderr}`)
+    }
+    assert.is(await admin('show data_directory'), '/var/lib/postgresql/data/pgdata')
+    assert.is(
+      await admin(
+        'select archived_count > 0, last_failed_time is null or last_archived_time > last_failed_time from pg_stat_archiver',
+      ),
+      't|t',
+    )
+    const archive = join(world.folder, 'repository/archive/everyskill')
+    const files = readdirSync(archive, { recursive: true, withFileTypes: true }).filter((one) => one.isFile())
+    const contents = files.map((one) => readFileSync(join(one.parentPath, one.name)))
+    assert.ok(
+      files.some(({ name }) => /^[0-9A-F]{24}-[0-9a-f]{40}/.test(name)),
+      files.map(({ name }) => name).join(),
+    )
+    // OpenSSL's way to begin what a passphrase encrypts.
+    for (const content of contents) assert.is(content.subarray(0, 8).toString(), 'Salted__')
+  })
+
   test('has no password in its log, in what inspect shows, or in a process', async () => {
     const id = await world.container('postgres')
     const log = await world.compose(['logs', 'postgres'])
@@ -99,7 +126,7 @@ describe('a new database', { timeout: 120_000 }, ({ test, before, after }) => {
     const script = 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr "\\0" "\\n"'
     seen.push((await world.compose(['exec', '-T', 'postgres', 'sh', '-c', script])).stdout)
     assert.match(seen.join(), 'POSTGRES_PASSWORD=placeholder', 'the search sees the environment')
-    for (const secret of [ADMIN, APP]) assert.not(seen.join().includes(secret))
+    for (const secret of [ADMIN, APP, cipherPass]) assert.not(seen.join().includes(secret))
   })
 
   test('comes back with its data', async () => {

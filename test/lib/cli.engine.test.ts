@@ -90,6 +90,8 @@ describe('flags', ({ test }) => {
   const missing = run('flags.ts', ['--env', '--json'])
   const mixed = run('flags.ts', ['0123', '--app', '7e12345', 'word', '--json', '--', '--x'])
   const words = run('strict.ts', ['word'])
+  const empty = run('flags.ts', ['--app', ''])
+  const nothing = run('flags.ts', ['word', ''])
 
   test('a mistyped flag ends with 2 and is named', async () => {
     assert.equal(await unknown, { code: 2, out: '', err: "Unknown option '--dryrun'. See --help\n" })
@@ -111,6 +113,11 @@ describe('flags', ({ test }) => {
       out: '',
       err: "Option '--env' argument is ambiguous. See --help\n",
     })
+  })
+
+  test('an empty value is refused: a variable that is not set must not pass for a flag that was not given', async () => {
+    assert.equal(await empty, { code: 2, out: '', err: '--app is empty. See --help\n' })
+    assert.equal(await nothing, { code: 2, out: '', err: 'A word is empty. See --help\n' })
   })
 
   test('flags count after words too, and values stay text', async () => {
