@@ -19,6 +19,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type FileResult, labUp, runFile } from './harness/file.ts'
 import { findTests, type Kind, kinds } from './harness/find.ts'
+import { install, missing, operatorPrograms } from './harness/packages.ts'
 import { fileLine, lastLine, overview, total } from './harness/summary.ts'
 
 const options = {
@@ -71,6 +72,7 @@ async function runKind(
 async function main(settings: ReturnType<typeof usage>): Promise<boolean> {
   const start = new Date()
   const results: FileResult[] = []
+  install(missing(operatorPrograms))
   mkdirSync(join(settings.out, 'logs'), { recursive: true })
   const filesOf = (kind: Kind) => findTests(settings.dir, kind).filter((file) => settings.only.test(file))
   for (const together of [['unit'], ['engine', 'lab']] as const) {

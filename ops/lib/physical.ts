@@ -16,11 +16,25 @@ import { lines, type Script, sh } from './sh.ts'
 const folder = `${paths.repository}/backup/${stanza}`
 
 /**
+ * 50: another pgBackRest holds a lock in the container: one that a killed run left behind or, for what locks the archive
+ * too, the one that archives WAL right now. It is waited for, ten minutes. Source: pgBackRest, src/common/lock.c.
+ */
+const waiting = sh`waiting() {
+  for _ in $(seq 600); do
+    code=0; "$@" || code=$?
+    if [ "$code" -ne 50 ]; then break; fi
+    sleep 1
+  done
+  if [ "$code" -ne 0 ]; then echo "pgBackRest ended with $code" >&2; exit 1; fi
+}`
+
+/**
  * Makes the repository, or proves that the one that is there belongs to this database. Safe to run again.
  * It ends with a WAL segment that was archived for the proof.
  */
 export function stanzaScript(): Script {
-  return exclusive(lines(findPostgres, pgbackrest(['stanza-create']), pgbackrest(['check'])))
+  const create = sh`waiting ${pgbackrest(['stanza-create'])}`
+  return exclusive(lines(findPostgres, waiting, create, pgbackrest(['check'])))
 }
 
 /**
@@ -68,13 +82,7 @@ else
 fi
 room ${paths.repository} "$bytes"
 room "$data" 0`
-  // 50: another pgBackRest is at work in the container, which a killed run left behind. It is waited for.
-  const backup = sh`for _ in $(seq 120); do
-  code=0; ${pgbackrest(['backup', `--type=${type}`, kept])} || code=$?
-  if [ "$code" -ne 50 ]; then break; fi
-  sleep 5
-done
-if [ "$code" -ne 0 ]; then echo "pgBackRest ended with $code" >&2; exit 1; fi`
+  const backup = sh`waiting ${pgbackrest(['backup', `--type=${type}`, kept])}`
   const facts = sh`sets=${folder}
 label=$(ls "$sets" | grep -E '^[0-9]{8}-[0-9]{6}F' | LC_ALL=C sort | tail -n 1)
 hash=$(sha256sum < "$sets/$label/backup.manifest" | cut -d " " -f 1)
@@ -86,7 +94,7 @@ for record in ${paths.manifests}/*.json; do
   name=\${record##*/}; if [ ! -d "$sets/\${name%.json}" ]; then rm -f "$record"; fi
 done`
   return exclusive(
-    lines(findPostgres, roomShell(), begin, backup, markScript(point), pgbackrest(['check']), facts),
+    lines(findPostgres, roomShell(), waiting, begin, backup, markScript(point), pgbackrest(['check']), facts),
   )
 }
 

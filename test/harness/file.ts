@@ -50,7 +50,8 @@ async function runNode(args: string[], log: string, seconds: number, env: Record
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', fd, fd],
     detached: true,
-    env: { ...inherited, NO_COLOR: '1', ...env },
+    // As ops/lib/cli.ts: bash reads .bashrc when its stdin is a socket, as Node's are, and SHLVL is under 2.
+    env: { ...inherited, NO_COLOR: '1', SHLVL: '2', ...env },
   })
   closeSync(fd)
   let late = false

@@ -5,8 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readSync } from 'node:fs'
 import { walk } from './find.ts'
-
-const run = (command: string, ...args: string[]) => spawnSync(command, args, { encoding: 'utf8' })
+import { install, missing } from './packages.ts'
 
 /** The shell scripts under a folder, but for the fixture of the app, which is not ours to lint. */
 export function shellScripts(dir: string): string[] {
@@ -23,32 +22,22 @@ function firstBytes(path: string): string {
   return buffer.toString('latin1', 0, length)
 }
 
-function install(): void {
-  if (run('shellcheck', '--version').status === 0) return
-  if (process.getuid?.() !== 0 || run('apt-get', '--version').status !== 0) {
-    throw new Error('shellcheck is missing. Install it, for example: sudo apt-get install shellcheck')
-  }
-  console.error('Installing shellcheck')
-  const flags = ['-qq', '-o', 'DPkg::Lock::Timeout=120']
-  const packages = ['install', '--yes', '--no-install-recommends', 'shellcheck']
-  if (run('apt-get', ...flags, ...packages).status === 0) return
-  run('apt-get', ...flags, 'update')
-  const { status, stderr } = run('apt-get', ...flags, ...packages)
-  if (status !== 0) throw new Error(`shellcheck is missing and apt-get could not install it:\n${stderr}`)
-}
-
 /** @returns true if all scripts are clean; what is wrong goes to stdout */
 function check(): boolean {
   const scripts = shellScripts('.')
   if (scripts.length === 0) throw new Error('found no shell script: not at the root of the repository?')
-  const { status, stdout, stderr } = run('shellcheck', '--severity=style', '--external-sources', ...scripts)
+  const { status, stdout, stderr } = spawnSync(
+    'shellcheck',
+    ['--severity=style', '--external-sources', ...scripts],
+    { encoding: 'utf8' },
+  )
   process.stdout.write(`${stdout}${stderr}`)
   console.log(`ShellCheck: ${scripts.length} scripts, ${status === 0 ? 'all clean' : 'see above'}`)
   return status === 0
 }
 
 try {
-  install()
+  install(missing({ shellcheck: 'shellcheck' }))
   process.exitCode = check() ? 0 : 1
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)

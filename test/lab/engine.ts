@@ -1,25 +1,20 @@
 import { spawn } from 'node:child_process'
 import { existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { install, missing, operatorPrograms, type Programs } from '../harness/packages.ts'
 import { $, $try, labDir, labPath, step, text, until } from './shell.ts'
 
-/** What the lab and the scripts call on the operator's machine, and the distribution package that has it. */
-const commands: Record<string, string> = {
+/** What the lab calls beside the operator's programs. */
+const labPrograms: Programs = {
   debootstrap: 'debootstrap',
   dig: 'bind9-dnsutils',
+  docker: 'docker.io',
   dockerd: 'docker.io',
   faketime: 'faketime',
-  git: 'git',
-  gpg: 'gnupg',
   ip: 'iproute2',
   iptables: 'iptables',
-  openssl: 'openssl',
-  ps: 'procps',
-  rsync: 'rsync',
-  ssh: 'openssh-client',
   sftp: 'openssh-client',
   strace: 'strace',
-  zstd: 'zstd',
 }
 
 const pidFile = () => labPath('dockerd.pid')
@@ -72,39 +67,22 @@ async function startEngine(): Promise<void> {
 }
 
 async function installPackages(): Promise<void> {
-  const missing = new Set<string>()
-  for (const [command, name] of Object.entries(commands)) {
-    if (!(await $try`command -v ${command}`).ok) missing.add(name)
-  }
-  if (!(await $try`command -v docker`).ok) missing.add('docker.io')
-  if (missing.size === 0) return
-  await step(`install ${[...missing].join(' ')}`, async () => {
-    await aptInstall([...missing])
+  const packages = missing({ ...operatorPrograms, ...labPrograms })
+  if (packages.length === 0) return
+  await step(`install ${packages.join(' ')}`, async () => {
+    install(packages)
     // From Debian 13 on the client is a package of its own.
-    if (!(await $try`command -v docker`).ok) await aptInstall(['docker-cli'])
+    install(missing({ docker: 'docker-cli' }))
     // A service manager may need a moment to bring the new engine up by itself.
     for (let i = 0; i < 10 && existsSync('/run/systemd/system') && !(await answers()); i++) await sleep(1000)
   })
-}
-
-let listsAreFresh = false
-
-async function aptInstall(names: string[]): Promise<void> {
-  if (process.getuid?.() !== 0) throw new Error(`run as root, or install: ${names.join(' ')}`)
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  if (!listsAreFresh) await $({ env, timeout: '300s' })`apt-get update -qq`
-  listsAreFresh = true
-  await $({
-    env,
-    timeout: '600s',
-  })`apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends ${names}`
 }
 
 async function installPlugins(): Promise<void> {
   if ((await composeWorks()) && (await $try`docker buildx version`).ok) return
   await step('install the compose and buildx plugins', async () => {
     const ubuntu = /^ID(_LIKE)?=.*ubuntu/m.test(readFileSync('/etc/os-release', 'utf8'))
-    if (ubuntu) await aptInstall(['docker-compose-v2', 'docker-buildx'])
+    if (ubuntu) install(['docker-compose-v2', 'docker-buildx'])
     else await pluginsFromNewerDebian()
     if (!(await composeWorks())) throw new Error('docker compose 2.30 or newer is needed')
   })

@@ -17,6 +17,7 @@ import {
   goodWith,
   type Listed,
   listed,
+  postgresId,
   shipAll,
   start,
   whileWritten,
@@ -66,6 +67,22 @@ describe('a backup that meets with faults', { timeout: 300_000 }, ({ test, befor
     const both = ['incr', 'incr'].map((job) => attempted(world.env, ['backup', job]))
     const codes = (await Promise.all(both)).map(({ code }) => code).sort()
     assert.equal(codes, [0, 4])
+  })
+
+  test('waits for the pgBackRest that archives WAL right now', async () => {
+    const lock = '/tmp/pgbackrest/everyskill-archive-1.lock'
+    const holder = world.server.exec(
+      `docker exec -u postgres $(${postgresId}) flock ${lock} sleep 12 && date +%s`,
+    )
+    await until('the lock', 10, async () => {
+      const held = await world.server.exec(
+        `docker exec -u postgres $(${postgresId}) flock -n -E 9 ${lock} true || echo held`,
+      )
+      return held === 'held' ? true : undefined
+    })
+    await good(world, 'backup', 'incr')
+    const ended = Date.now()
+    assert.ok(Number(await holder) * 1000 <= ended, 'the lock was held until then')
   })
 
   test('goes on after a crash of the server while it and the shipping ran and the database was written', async () => {
