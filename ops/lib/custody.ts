@@ -10,6 +10,7 @@ import type { Host } from './host.ts'
 import { stanza } from './pgbackrest.ts'
 import { privateDir } from './private-dir.ts'
 import { pull } from './pull.ts'
+import { encryptTo } from './recipients.ts'
 import type { Session } from './session.ts'
 import { lines, sh } from './sh.ts'
 import { type Box, boxShell } from './storagebox.ts'
@@ -91,20 +92,7 @@ export async function depositPassphrase(
     )
   const file = join(privateDir(session), custodyFile)
   if (!session.dryRun) {
-    const to = keys.flatMap((key) => ['--recipient-file', key])
-    const home = privateDir(session)
-    const gpg = [
-      'gpg',
-      '--homedir',
-      home,
-      '--batch',
-      '--quiet',
-      '--no-tty',
-      '--trust-model',
-      'always',
-      '--encrypt',
-      ...to,
-    ]
+    const gpg = encryptTo(privateDir(session), keys)
     await session.command(() => $({ input: `${env.BACKUP_CIPHER_PASS}\n` })`${gpg} > ${file}`)
   } else writeFileSync(file, '')
   const fingerprint = join(privateDir(session), fingerprintFile)

@@ -80,3 +80,10 @@ export async function firstToExpire(server: Host): Promise<(Recipient & { expire
   const ending = keys.filter((key): key is Recipient & { expires: Date } => key.expires !== null)
   return ending.sort((a, b) => a.expires.getTime() - b.expires.getTime())[0] ?? null
 }
+
+/** argv of gpg that encrypts stdin on this machine to every key of some files; any one of them opens it. */
+export function encryptTo(home: string, files: readonly string[]): string[] {
+  const to = files.flatMap((file) => ['--recipient-file', file])
+  const quiet = ['--no-options', '--batch', '--quiet', '--no-tty', '--trust-model', 'always']
+  return ['gpg', '--homedir', home, ...quiet, '-z', '0', '--cipher-algo', 'AES256', '--encrypt', ...to]
+}
