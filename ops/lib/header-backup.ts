@@ -3,49 +3,18 @@ import { join } from 'node:path'
 import { $ } from 'zx'
 import { recipientFiles } from './backup-files.ts'
 import { boxShip } from './box-files.ts'
-import { type Picked, pathIn } from './env.ts'
+import { pathIn } from './env.ts'
 import { attempt } from './exclusive.ts'
 import { Fail } from './fail.ts'
 import { dumpHeader, type Header, headerIn, readHeader } from './header.ts'
+import { type HeaderBackupEnv, type HeaderManifest, headerBox } from './header-manifest.ts'
 import type { Host } from './host.ts'
-import { isLabel, labelAt } from './manifest.ts'
+import { labelAt } from './manifest.ts'
 import { privateDir } from './private-dir.ts'
 import { checkRecipients, encryptTo } from './recipients.ts'
 import { revision } from './recorded.ts'
 import type { Session } from './session.ts'
 import { lines, type Script, sh } from './sh.ts'
-import { type Box, boxFolder, boxList, boxNames, ownBox } from './storagebox.ts'
-
-export const headerBackupNames = [...boxNames, 'BACKUP_GPG_RECIPIENTS'] as const
-export type HeaderBackupEnv = Picked<(typeof headerBackupNames)[number]>
-
-/** What is known of a header backup without opening it. */
-export interface HeaderManifest {
-  format: 1
-  label: string
-  createdAt: string
-  /** Of the LUKS2 header. */
-  uuid: string
-  device: string
-  /** Of the partition, from the partition table, which a damaged header leaves alone; empty where there is none. */
-  partition: string
-  /** SHA-256 of the header, and of the file that is encrypted. */
-  sha256: string
-  encrypted: string
-  slots: { slot: number; custodian: string | null }[]
-  tool: string | null
-}
-
-/** The Storage Box's folder of header backups, with the sub-account's key on this machine. */
-export function headerBox(envFile: string, env: HeaderBackupEnv): Box {
-  return boxFolder(ownBox(envFile, env), 'luks-headers')
-}
-
-/** The header backups on the box, the oldest first. */
-export async function headerBackups(here: Host, session: Session, box: Box): Promise<string[]> {
-  const text = await attempt(here, session, boxList(box), { changes: false })
-  return text.split('\n').filter(isLabel).sort()
-}
 
 /** Defines `$dir`, a folder in memory that only root can enter and that goes with the script. */
 export function inMemory(): Script {
