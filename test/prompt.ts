@@ -27,6 +27,7 @@ if [ -t 0 ]; then
 fi
 echo "Please unlock disk cryptroot"
 cat > given
+cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2> /dev/null | tr '\\0' '\\n' > seen
 echo try >> tries
 if ! cmp -s given passphrase; then echo "cryptsetup: cryptsetup failed, bad password or options?" >&2; exit 1; fi
 touch opened
@@ -52,6 +53,8 @@ export interface Unlockable {
   tries(): number
   /** Whether the right one was. */
   opened(): boolean
+  /** The command lines and environments of all processes while the last passphrase was on its way. */
+  seen(): string
   /** The machine is switched off, or on again with its disk locked. */
   off(): Promise<void>
   on(): Promise<void>
@@ -129,6 +132,7 @@ export async function unlockable(dir: string, passphrase: string): Promise<Unloc
     mode: (mode) => writeFileSync(join(dir, 'mode'), mode),
     tries: () =>
       existsSync(join(dir, 'tries')) ? readFileSync(join(dir, 'tries'), 'utf8').split('\n').length - 1 : 0,
+    seen: () => readFileSync(join(dir, 'seen'), 'utf8'),
     opened: () => existsSync(join(dir, 'opened')),
   }
 }
