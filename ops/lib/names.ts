@@ -60,6 +60,17 @@ export const schema = v.object({
     path('path of a PEM with the root of the public certificate; leave it out for the system roots'),
   ),
 
+  CUSTODIANS: v.optional(path("paths of the custodians' ssh public keys, at least two, separated by commas")),
+  UNLOCK_PORT: v.optional(port('a TCP port, 1 to 65535'), '2222'),
+  UNLOCK_KNOWN_HOSTS: v.optional(path('path of the known_hosts file that provision-luks writes')),
+  UNLOCK_SSH_KEY: v.optional(path("path of a custodian's private key; leave it out to use the ssh agent")),
+  HCLOUD_SERVER: v.optional(
+    text("the server's name or id in Hetzner's console", /^[A-Za-z0-9][A-Za-z0-9.-]*$/),
+  ),
+  LUKS_MEMORY: v.optional(text('KiB, such as 524288', /^[1-9]\d{4,6}$/), '524288'),
+  LUKS_ITERATIONS: v.optional(text('4 or more passes', /^([4-9]|[1-9]\d{1,2})$/), '4'),
+  LUKS_PARALLEL: v.optional(text('1 to 4 threads', /^[1-4]$/), '2'),
+
   DEPLOY_PLATFORM: v.optional(text('linux/amd64 or linux/arm64', /^linux\/(amd64|arm64)$/), 'linux/amd64'),
   NODE_IMAGE: v.optional(image('an image with an exact tag')),
   CADDY_BUILDER_IMAGE: v.optional(image('an image with an exact tag')),
