@@ -71,5 +71,5 @@ mkdir -p /etc/default
 if [ ! -L /etc/resolv.conf ] && [ ! -s /etc/resolv.conf ]; then cat /run/systemd/resolve/stub-resolv.conf > /etc/resolv.conf; fi
 dpkg --configure -a
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends "\${missing[@]}" > /dev/null
+apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "\${missing[@]}" > /dev/null
 echo "\${missing[*]}"`

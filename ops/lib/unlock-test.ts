@@ -11,6 +11,7 @@ import { sh } from './sh.ts'
 import type { HostEnv } from './ssh.ts'
 import { atPrompt, checkRoot, type Prompt, promptAt, unlock } from './unlocking.ts'
 import { started } from './waiting-host.ts'
+import type { Timed } from './wiping.ts'
 
 export type UnlockEnv = HostEnv &
   Picked<'CUSTODIANS' | 'UNLOCK_PORT' | 'UNLOCK_KNOWN_HOSTS' | 'UNLOCK_SSH_KEY'>
@@ -94,4 +95,55 @@ export async function restart(server: Host, session: Session): Promise<void> {
   await server.run(sh`nohup sh -c 'sleep 1; systemctl reboot' > /dev/null 2>&1 < /dev/null &`)
   if (session.dryRun) return
   await leave(server)
+}
+
+export interface Tests {
+  envFile: string
+  env: UnlockEnv
+  session: Session
+  timed: Timed
+  custodians: readonly Custodian[]
+  askPassphrases: () => Promise<string[]>
+}
+
+/**
+ * Lets each custodian whose key is here unlock the server once, each after a start of its own.
+ * @param sure asked before a system that runs is restarted
+ * @param running the system, if it runs already; else it comes to its prompt
+ * @throws Fail `unverified` when no custodian's key is here
+ */
+export async function testCustodians(
+  { envFile, env, session, timed, custodians, askPassphrases }: Tests,
+  sure: (text: string) => Promise<void>,
+  running: Host | undefined,
+): Promise<Host> {
+  let server = running
+  const able: { custodian: Custodian; key: string; i: number }[] = []
+  for (const [i, custodian] of custodians.entries()) {
+    const key = await keyOf(envFile, env, custodian)
+    if (key) able.push({ custodian, key, i })
+    else
+      session.say(
+        `  the private key of ${custodian.name} is not here: they unlock with ops/unlock.ts themselves`,
+      )
+  }
+  for (;;) {
+    const tested = server ? await testedBy(server) : []
+    const next = able.find(({ custodian }) => !tested.includes(custodian.name))
+    if (!next) break
+    const { custodian, key, i } = next
+    const passphrase = (await askPassphrases())[i] ?? ''
+    if (server) {
+      await sure(`${env.SERVER_HOST} restarts, and ${custodian.name} unlocks it.`)
+      await restart(server, session)
+    }
+    server = await timed(`unlock test: ${custodian.name}`, () =>
+      unlockAs(envFile, env, session, { custodian, key, passphrase }),
+    )
+  }
+  if (server) return server
+  throw new Fail(
+    'unverified',
+    'no private key of a custodian is here: let one unlock the server with ops/unlock.ts, then run this again',
+  )
 }
