@@ -91,7 +91,7 @@ cat /etc/ssh/ssh_host_ed25519_key.pub`,
 /** The image that asks for the passphrase, and the boot loader; the entries start without a password, and nothing else does. */
 const loader = (
   disk: string,
-) => sh`sed -i '/--unrestricted/! s/^CLASS="\(.*\)"$/CLASS="\1 --unrestricted"/' /etc/grub.d/10_linux
+) => sh`sed -i '/--unrestricted/! s/^CLASS="\\(.*\\)"$/CLASS="\\1 --unrestricted"/' /etc/grub.d/10_linux
 grep -q -- '^CLASS=.*--unrestricted' /etc/grub.d/10_linux
 for kernel in /boot/vmlinuz-*; do
   version=\${kernel#/boot/vmlinuz-}
