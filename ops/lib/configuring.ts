@@ -54,7 +54,7 @@ sync -f ${newRoot}`,
 }
 
 /** The new system's own parts: host keys that nobody had before, networkd, no password. */
-const settle = sh`rm -f /etc/ssh/ssh_host_*
+export const settle = sh`rm -f /etc/ssh/ssh_host_*
 ssh-keygen -q -A
 find /etc/dropbear/initramfs -name 'dropbear_*_host_key*' -delete
 dropbearkey -t ed25519 -f ${dropbearKey} > /dev/null 2>&1
@@ -89,7 +89,7 @@ cat /etc/ssh/ssh_host_ed25519_key.pub`,
 }
 
 /** The image that asks for the passphrase, and the boot loader; the entries start without a password, and nothing else does. */
-const loader = (
+export const loader = (
   disk: string,
 ) => sh`sed -i '/--unrestricted/! s/^CLASS="\\(.*\\)"$/CLASS="\\1 --unrestricted"/' /etc/grub.d/10_linux
 grep -q -- '^CLASS=.*--unrestricted' /etc/grub.d/10_linux
