@@ -60,7 +60,13 @@ export class Keeper extends Captor {
 }
 
 /** Where the server's folders are, and where they are moved to below the folder of a test. */
-const moved = { '/opt/everyskill': 'opt', '/var/backups/everyskill': 'backups', '/run/lock/': 'lock/' }
+const moved = {
+  '/opt/everyskill': 'opt',
+  '/var/backups/everyskill': 'backups',
+  '/run/lock/': 'lock/',
+  '/etc/dropbear/initramfs': 'dropbear',
+  '/boot/': 'boot/',
+}
 
 /** This machine, with the server's folders below a folder of the test's and the programs in its `bin` before all others. */
 export class Elsewhere extends Host {

@@ -63,8 +63,8 @@ function news(before: Watch | undefined, look: { at: string }, text: string): bo
   return text !== '' && Date.parse(look.at) - Date.parse(told.at) > again
 }
 
-/** @returns why it was not delivered; undefined: it was */
-async function post(url: string, body: string): Promise<string | undefined> {
+/** Posts a text to the alert address, redacted. @returns why it was not delivered; undefined: it was */
+export async function post(url: string, body: string): Promise<string | undefined> {
   try {
     const answer = await fetch(url, {
       method: 'POST',

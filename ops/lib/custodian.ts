@@ -14,16 +14,8 @@ export interface Custodian {
   fingerprint: string
 }
 
-/** Key types that today's OpenSSH offers and Dropbear >= 2022 takes. */
-const types = [
-  'ssh-ed25519',
-  'ecdsa-sha2-nistp256',
-  'ecdsa-sha2-nistp384',
-  'ecdsa-sha2-nistp521',
-  'sk-ssh-ed25519@openssh.com',
-  'sk-ecdsa-sha2-nistp256@openssh.com',
-  'ssh-rsa',
-]
+/** Key types that today's OpenSSH offers, and that the hook which puts Dropbear into the initramfs knows. */
+const types = ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521', 'ssh-rsa']
 const make = 'a custodian makes one with: ssh-keygen -t ed25519 -f NAME, and gives away NAME.pub'
 
 /**

@@ -19,7 +19,7 @@ import type { Host } from './host.ts'
 import { privateDir } from './private-dir.ts'
 import { pull } from './pull.ts'
 import type { Session } from './session.ts'
-import { lines, sh } from './sh.ts'
+import { lines, type Script, sh } from './sh.ts'
 import { boxShell } from './storagebox.ts'
 
 type RestoreEnv = HeaderBackupEnv & Picked<(typeof keyNames)[number]>
@@ -91,21 +91,22 @@ sum=$(sha256sum < ${file} | cut -d ' ' -f 1)
 }
 
 async function targetAt(host: Host, session: Session, device: string): Promise<Target> {
-  const text = await attempt(
-    host,
-    session,
-    sh`[ -e ${device} ] || { echo ${`there is no ${device}`} >&2; exit ${codes.refused}; }
-held=$(lsblk -nro NAME ${device} 2> /dev/null | wc -l || true)
-if [ "$held" -gt 1 ]; then echo ${`${device} is in use here: a header is restored in the rescue system`} >&2; exit ${codes.refused}; fi
-cryptsetup luksUUID ${device} 2> /dev/null || echo
-lsblk -dno PARTUUID ${device} 2> /dev/null || true`,
-    { changes: false },
-  )
+  const text = await attempt(host, session, targetScript(device), { changes: false })
   const [uuid = '', partition = ''] = text.split('\n')
   return { uuid, partition }
 }
 
-function restoreScript({ sha256 }: HeaderManifest, device: string) {
+/** Prints the UUID of a device's header and the id of its partition; refuses a device that is open. */
+export function targetScript(device: string): Script {
+  return sh`[ -e ${device} ] || { echo ${`there is no ${device}`} >&2; exit ${codes.refused}; }
+held=$(lsblk -nro NAME ${device} 2> /dev/null | wc -l || true)
+if [ "$held" -gt 1 ]; then echo ${`${device} is in use here: a header is restored in the rescue system`} >&2; exit ${codes.refused}; fi
+cryptsetup luksUUID ${device} 2> /dev/null || echo
+lsblk -dno PARTUUID ${device} 2> /dev/null || true`
+}
+
+/** Takes a plain header on stdin and writes it onto a device, unless it is another one or has no slots. */
+export function restoreScript({ sha256 }: Pick<HeaderManifest, 'sha256'>, device: string): Script {
   return lines(
     inMemory(),
     sh`cat > "$dir/header"

@@ -95,17 +95,6 @@ function near(bytes: number, size: number): boolean {
   return [1e9, 2 ** 30].some((unit) => Math.abs(bytes - size * unit) <= bytes * 0.1)
 }
 
-/** Whether nothing of a disk is worth a look: what it holds, one line each. */
-export function holdings({ disk, signatures }: DiskFacts): string[] {
-  const parts = (disk ? withChildren(disk) : []).filter(({ type }) => type === 'part')
-  const lines = signatures.map(({ device, type, label }) => `${device}: ${type}${label ? ` '${label}'` : ''}`)
-  const bare = parts.filter(({ name }) => !signatures.some(({ device }) => device === name))
-  return [
-    ...lines,
-    ...bare.map(({ name, partlabel }) => `${name}: a partition '${partlabel}', nothing known on it`),
-  ]
-}
-
 /**
  * @throws Fail `usage` for a passphrase that breaks a rule, `refused` when two custodians have the same: nobody could then be
  *   told apart, or lose theirs alone

@@ -43,22 +43,21 @@ export const schema = v.object({
   EVERYSKILL_LAB: v.optional(text('1, and only in the lab', /^1$/)),
   HCLOUD_TOKEN: v.optional(text('a Hetzner Cloud token, 64 letters and digits', /^[A-Za-z0-9]{64}$/)),
   HETZNER_API: v.optional(url('an https:// address'), 'https://api.hetzner.com/v1'),
+  PUBLIC_CA: v.optional(
+    path('path of a PEM with the root of the public certificate; leave it out for the system roots'),
+  ),
+
+  CUSTODIANS: v.optional(path("paths of the custodians' ssh public keys, at least two, separated by commas")),
+  UNLOCK_PORT: v.optional(port('a TCP port, 1 to 65535'), '2222'),
+  UNLOCK_KNOWN_HOSTS: v.optional(path('path of the known_hosts file that provision-luks writes')),
+  UNLOCK_SSH_KEY: v.optional(path("path of a custodian's private key; leave it out to use the ssh agent")),
   HCLOUD_API: v.optional(url('an https:// address'), 'https://api.hetzner.cloud/v1'),
   HCLOUD_SERVER: v.optional(
     text("the server's name or id in Hetzner's console", /^[A-Za-z0-9][A-Za-z0-9.-]*$/),
   ),
-  CUSTODIANS: v.optional(path("paths of the custodians' ssh public keys, separated by commas")),
-  UNLOCK_PORT: v.optional(port('a TCP port, 1 to 65535'), '2222'),
-  UNLOCK_KNOWN_HOSTS: v.optional(
-    path('path of a known_hosts file for the unlock prompt; provisioning writes it'),
-  ),
-  UNLOCK_SSH_KEY: v.optional(path("path of a custodian's private key; leave it out to use the ssh agent")),
-  LUKS_MEMORY: v.optional(text('KiB, 30000 to 3999999', /^([3-9]\d{4}|[1-9]\d{5}|[1-3]\d{6})$/), '524288'),
-  LUKS_ITERATIONS: v.optional(text('a number, 4 to 99', /^([4-9]|[1-9]\d)$/), '4'),
-  LUKS_PARALLEL: v.optional(text('a number, 1 to 4', /^[1-4]$/), '2'),
-  PUBLIC_CA: v.optional(
-    path('path of a PEM with the root of the public certificate; leave it out for the system roots'),
-  ),
+  LUKS_MEMORY: v.optional(text('KiB, such as 524288', /^[1-9]\d{4,6}$/), '524288'),
+  LUKS_ITERATIONS: v.optional(text('4 or more passes', /^([4-9]|[1-9]\d{1,2})$/), '4'),
+  LUKS_PARALLEL: v.optional(text('1 to 4 threads', /^[1-4]$/), '2'),
 
   DEPLOY_PLATFORM: v.optional(text('linux/amd64 or linux/arm64', /^linux\/(amd64|arm64)$/), 'linux/amd64'),
   NODE_IMAGE: v.optional(image('an image with an exact tag')),

@@ -1,6 +1,6 @@
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { $ } from 'zx'
 import { fileIn } from './env.ts'
 import { Fail, outcomeOf } from './fail.ts'
 import { Host } from './host.ts'
@@ -75,6 +75,11 @@ export async function rescueHost(
   seconds: number,
 ): Promise<Host> {
   const end = performance.now() + seconds * 1000
+  const name = `rescue system of ${env.SERVER_HOST}`
+  const dir = privateDir(session, '/tmp')
+  const host = new Host(name, rescueSsh(envFile, env, dir, true), session)
+  // It need not be there.
+  if (session.dryRun) return host
   for (;;) {
     const answers = await banner(env.SERVER_HOST, 22, 5)
     if (answers && (await lookInside(envFile, env, session)) === 'rescue') break
@@ -85,10 +90,7 @@ export async function rescueHost(
       )
     await sleep(2000)
   }
-  const dir = privateDir(session, '/tmp')
-  const host = new Host(`rescue system of ${env.SERVER_HOST}`, rescueSsh(envFile, env, dir, true), session)
   session.atEnd(() => leave(host))
-  session.atEnd(() => rmSync(join(dir, 'known_hosts'), { force: true }))
   const key = await host.read(sh`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d ' ' -f 2`)
   session.say(`  the rescue system's host key, to compare at its console: ${key}`)
   return host
@@ -96,6 +98,5 @@ export async function rescueHost(
 
 /** Ends the shared connection to a host that is about to restart, or that we have done with. */
 export async function leave(host: Host): Promise<void> {
-  const { $ } = await import('zx')
   await $({ nothrow: true, quiet: true, timeout: 5000 })`${host.sshArgv} -O exit`
 }

@@ -129,3 +129,8 @@ done`
   })
   return answer === '' ? undefined : Number(answer)
 }
+
+/** Removes a token that names no slot any more. */
+export async function dropToken(host: Host, session: Session, device: string, token: number): Promise<void> {
+  await attempt(host, session, sh`cryptsetup token remove --token-id ${token} ${device}`)
+}

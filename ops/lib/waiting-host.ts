@@ -36,12 +36,12 @@ export async function atPrompt(
   { address, port }: Place,
   seconds: number,
 ): Promise<boolean> {
-  return until(seconds, async () => /^SSH-2\.0-dropbear/i.test((await banner(address, port, 5)) ?? ''))
+  return until(seconds, async () => isPrompt(await banner(address, port, 5)))
 }
 
 /** Waits for a host's own sshd, which only its encrypted root has. */
 export async function started(address: string, port: number, seconds: number): Promise<boolean> {
-  return until(seconds, async () => /^SSH-2\.0-(?!dropbear)/i.test((await banner(address, port, 5)) ?? ''))
+  return until(seconds, async () => isSshd(await banner(address, port, 5)))
 }
 
 async function until(seconds: number, look: () => Promise<boolean>): Promise<boolean> {
@@ -51,4 +51,34 @@ async function until(seconds: number, look: () => Promise<boolean>): Promise<boo
     if (performance.now() >= end) return false
     await sleep(1000)
   }
+}
+
+/** Where a host is in its start: at the unlock prompt, up with its own sshd, or neither answers. */
+export type Where = 'waiting' | 'up' | 'silent'
+
+/**
+ * Finds out where a host is, and waits while it is silent.
+ * @param ssh the port of its own sshd
+ */
+export async function whereIs(
+  address: string,
+  ports: { prompt: number; ssh: number },
+  seconds: number,
+): Promise<Where> {
+  let where: Where = 'silent'
+  await until(seconds, async () => {
+    const said = await Promise.all([ports.prompt, ports.ssh].map((port) => banner(address, port, 5)))
+    if (isPrompt(said[0])) where = 'waiting'
+    else if (isSshd(said[1])) where = 'up'
+    return where !== 'silent'
+  })
+  return where
+}
+
+function isPrompt(said = ''): boolean {
+  return /^SSH-2\.0-dropbear/i.test(said)
+}
+
+function isSshd(said = ''): boolean {
+  return /^SSH-2\.0-(?!dropbear)/i.test(said)
 }

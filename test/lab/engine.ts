@@ -6,10 +6,12 @@ import { $, $try, labDir, labPath, step, text, until } from './shell.ts'
 
 /** What the lab calls beside the operator's programs. */
 const labPrograms: Programs = {
+  cryptsetup: 'cryptsetup-bin',
   debootstrap: 'debootstrap',
   dig: 'bind9-dnsutils',
   docker: 'docker.io',
   dockerd: 'docker.io',
+  dropbear: 'dropbear-bin',
   faketime: 'faketime',
   ip: 'iproute2',
   iptables: 'iptables',

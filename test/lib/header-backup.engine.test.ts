@@ -1,15 +1,6 @@
 /** Real cryptsetup on plain files, real gpg, and a Storage Box that is a folder. */
 import { execFileSync } from 'node:child_process'
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { Fail } from '../../ops/lib/fail.ts'
@@ -18,12 +9,12 @@ import { backUpHeader, refuseOther } from '../../ops/lib/header-backup.ts'
 import { type HeaderManifest, headerBackups, headerBox, refuseHeader } from '../../ops/lib/header-manifest.ts'
 import { restoreHeader } from '../../ops/lib/header-restore.ts'
 import { Host } from '../../ops/lib/host.ts'
-import { addSlot, costFlags, killSlot, slotOpenedBy } from '../../ops/lib/slots.ts'
+import { addSlot, killSlot, slotOpenedBy } from '../../ops/lib/slots.ts'
 import { describe, rejects } from '../describe.ts'
 import { folders } from '../folders.ts'
-import { boxIn, Listener } from '../hosts.ts'
+import { cost, headerBoxIn, volumeIn } from '../header-box.ts'
+import { Listener } from '../hosts.ts'
 
-const cost = { memory: 64, iterations: 4, parallel: 1 }
 const passphrase = 'the passphrase of alice'
 const custodian = { name: 'alice', key: '', fingerprint: 'SHA256:alice' }
 
@@ -31,54 +22,25 @@ describe('a backup of the header', { timeout: 120_000 }, ({ test, before, after 
   const folder = folders({ before, after })
   const session = new Listener()
   const host = new Host('local', [], session)
-  let [dir, path] = ['', process.env.PATH ?? '']
-  const env = {
-    ...{
-      STORAGEBOX_USER: 'u1-sub1',
-      STORAGEBOX_HOST: 'box.example',
-      STORAGEBOX_PORT: '23',
-      STORAGEBOX_DIR: 'backups',
-    },
-    ...{ STORAGEBOX_SSH_KEY: 'key', STORAGEBOX_KNOWN_HOSTS: 'known' },
-    ...{
-      BACKUP_GPG_RECIPIENTS: 'a.asc,b.asc',
-      BACKUP_GPG_HOMEDIR: 'gpg-a',
-      BACKUP_GPG_PASSPHRASE: undefined,
-    },
-  }
+  let dir = ''
+  const path = process.env.PATH
   const envFile = () => join(dir, '.env')
+  let env: ReturnType<typeof headerBoxIn>['env']
   const box = () => headerBox(envFile(), env)
 
   before(() => {
     dir = folder()
-    for (const name of ['bin', 'box']) mkdirSync(join(dir, name))
-    for (const name of ['key', 'known']) writeFileSync(join(dir, name), '')
-    for (const name of ['a', 'b']) {
-      const home = join(dir, `gpg-${name}`)
-      mkdirSync(home, { mode: 0o700 })
-      const gpg = ['--homedir', home, '--batch', '--quiet', '--passphrase', '']
-      execFileSync('gpg', [...gpg, '--quick-gen-key', name, 'future-default', 'default', 'never'], {
-        stdio: 'pipe',
-      })
-      writeFileSync(join(dir, `${name}.asc`), execFileSync('gpg', [...gpg, '--armor', '--export', name]))
-    }
-    writeFileSync(join(dir, 'bin/ssh'), `#!/bin/bash\n${boxIn(join(dir, 'box'), join(dir, 'log'))}\n`, {
-      mode: 0o755,
-    })
-    process.env.PATH = `${join(dir, 'bin')}:${path}`
+    const made = headerBoxIn(dir)
+    env = made.env
+    process.env.PATH = made.path
   })
   after(async () => {
     process.env.PATH = path
-    path = ''
     await session.end()
   })
 
   async function volume(): Promise<string> {
-    const file = join(folder(), 'disk')
-    writeFileSync(file, '')
-    truncateSync(file, 20 << 20)
-    const format = ['luksFormat', '--type', 'luks2', '--batch-mode', ...costFlags(cost), '--key-file=-', file]
-    execFileSync('cryptsetup', format, { input: passphrase })
+    const file = volumeIn(folder(), passphrase)
     await addSlot(host, session, file, { slot: 0, custodian, passphrase, cost })
     return file
   }

@@ -1,17 +1,17 @@
 /** Real cryptsetup on plain files; a cost that is only for tests. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { Fail } from '../../ops/lib/fail.ts'
 import { readHeader } from '../../ops/lib/header.ts'
 import { Host } from '../../ops/lib/host.ts'
-import { addSlot, costFlags, killSlot, type NewSlot, slotOpenedBy } from '../../ops/lib/slots.ts'
+import { addSlot, killSlot, type NewSlot, slotOpenedBy } from '../../ops/lib/slots.ts'
 import { describe, rejects } from '../describe.ts'
 import { folders } from '../folders.ts'
+import { cost, volumeIn } from '../header-box.ts'
 import { Listener } from '../hosts.ts'
 
-const cost = { memory: 64, iterations: 4, parallel: 1 }
 const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((name) => ({
   name,
   key: '',
@@ -26,12 +26,7 @@ describe('key slots', { timeout: 120_000 }, ({ test, before, after }) => {
 
   /** A volume with a slot of alice's, and perhaps of bob's. */
   async function volume(...others: NewSlot['custodian'][]): Promise<string> {
-    const file = join(folder(), 'disk')
-    writeFileSync(file, '')
-    truncateSync(file, 20 << 20)
-    const flags = ['--type', 'luks2', '--batch-mode', '--label', 'everyskill', '--key-size', '512']
-    const format = ['luksFormat', ...flags, ...costFlags(cost), '--key-file=-', file]
-    execFileSync('cryptsetup', format, { input: passphraseOf(alice) })
+    const file = volumeIn(folder(), passphraseOf(alice))
     await addSlot(host, session, file, { slot: 0, custodian: alice, passphrase: passphraseOf(alice), cost })
     for (const [i, custodian] of others.entries())
       await addSlot(host, session, file, newcomer(custodian, i + 1))

@@ -1,0 +1,130 @@
+/**
+ * A custodian unlocks the disk of a host that waits at its prompt after a reboot. The passphrase goes once, through ssh, to
+ * Dropbear in the initramfs; it is in no argv, environment, log or file. Never tries again by itself. By hand, without this
+ * repository: runbooks/unlock-after-reboot.md.
+ */
+import { existsSync } from 'node:fs'
+import { askSecret, refuseMoreLines } from './lib/asking.ts'
+import { type Call, main } from './lib/cli.ts'
+import { checkPassphrase, custodiansOf } from './lib/custodian.ts'
+import { fileIn, pathIn, readEnv } from './lib/env.ts'
+import { Fail } from './lib/fail.ts'
+import { hostNames, serverOf } from './lib/host.ts'
+import { tell } from './lib/host-watch.ts'
+import { checkRoot, promptAt, unlock } from './lib/unlocking.ts'
+import { started, whereIs } from './lib/waiting-host.ts'
+
+const help = `
+ops/unlock.ts: unlock the disk of a host that waits for it after a reboot
+
+Asks for your passphrase, without showing it, once the host is at its prompt; gives it
+to the host once; waits until the host's own sshd answers; looks whether its root is
+the encrypted disk. Without a terminal the passphrase is the line on stdin.
+
+  tsx ops/unlock.ts               with UNLOCK_SSH_KEY, or the ssh agent
+  tsx ops/unlock.ts --watch       for cron on this machine: tells when the host is down for 10 minutes
+
+  --as NAME       with the private key beside NAME.pub of CUSTODIANS, or the agent's one
+  --wait SECONDS  for the prompt, and then for sshd (default 300)
+  --watch         one look; posts to ALERT_URL, and prints, what is news. Tells again every hour
+
+A wrong passphrase ends with 6, a key that the prompt does not know with 3, no way there with 5.
+`
+
+const options = {
+  as: { type: 'string' },
+  wait: { type: 'string', default: '300' },
+  watch: { type: 'boolean' },
+} as const
+const wanted = [
+  ...hostNames,
+  ...(['CUSTODIANS', 'UNLOCK_PORT', 'UNLOCK_KNOWN_HOSTS', 'UNLOCK_SSH_KEY', 'ALERT_URL'] as const),
+] as const
+
+await main({ help, options }, async ({ flags, session }: Call<typeof options>) => {
+  const env = readEnv(flags.env, wanted)
+  const name = env.SERVER_HOST
+  if (name === 'local')
+    throw new Fail(
+      'usage',
+      `${flags.env}:\n  SERVER_HOST: a locked host cannot unlock itself. Run this on your machine`,
+    )
+  if (!/^\d{1,4}$/.test(flags.wait)) throw new Fail('usage', '--wait takes seconds')
+  const wait = Number(flags.wait)
+  const ports = { prompt: Number(env.UNLOCK_PORT), ssh: Number(env.SERVER_SSH_PORT) }
+
+  // A host that is up may be slow to say so once.
+  if (flags.watch) return tell(session, name, await whereIs(name, ports, 10), env.ALERT_URL)
+
+  const prompt = promptAt(name, ports.prompt, knownHosts(), key())
+  if (session.dryRun) return unlock(session, prompt, '')
+  const where = await session.step(`wait for the prompt of ${name}`, () => whereIs(name, ports, wait))
+  if (where === 'silent')
+    throw new Fail(
+      'noConnection',
+      `${name} answers neither on port ${ports.prompt} nor on port ${ports.ssh}: it starts, or has no network. Its console tells`,
+    )
+  if (where === 'waiting') {
+    const passphrase = await ask()
+    await session.step(`unlock ${name}`, () => unlock(session, prompt, passphrase))
+    await session.step('wait for its own sshd', async () => {
+      if (await started(name, ports.ssh, wait)) return
+      throw new Fail(
+        'noConnection',
+        `${name} took the passphrase, but its sshd does not answer on port ${ports.ssh} after ${wait} s. Its console tells`,
+      )
+    })
+  }
+  const seen = await session.step('look at its root', look)
+  session.result(`${name} is ${where === 'up' ? 'up, there was nothing to unlock' : 'unlocked'}${seen}`)
+
+  // ---
+
+  async function ask(): Promise<string> {
+    const passphrase = await askSecret(session, `passphrase for ${name}`)
+    refuseMoreLines()
+    if (passphrase === '') throw new Fail('usage', 'the passphrase is empty. Nothing was sent')
+    try {
+      checkPassphrase(name, passphrase)
+    } catch (error) {
+      // It may have been set by hand, so it is tried all the same.
+      session.say(`  ${(error as Error).message.split('. ')[0]}: no passphrase that these scripts made`)
+    }
+    return passphrase
+  }
+
+  /** @returns words for the result */
+  async function look(): Promise<string> {
+    if (!env.SERVER_KNOWN_HOSTS) return '; its root was not looked at, for SERVER_KNOWN_HOSTS is not set'
+    try {
+      await checkRoot(serverOf(flags.env, env, session))
+      return ', its root is the encrypted disk'
+    } catch (error) {
+      // Custodians need no login on the server. Its host key was compared before it refused theirs.
+      if (error instanceof Fail && error.message.includes('refused the key'))
+        return '; its root was not looked at, for your key has no login there'
+      throw error
+    }
+  }
+
+  function knownHosts(): string {
+    if (env.UNLOCK_KNOWN_HOSTS) return fileIn(flags.env, 'UNLOCK_KNOWN_HOSTS', env.UNLOCK_KNOWN_HOSTS)
+    throw new Fail(
+      'usage',
+      `${flags.env}:\n  UNLOCK_KNOWN_HOSTS is missing: path of the known_hosts file that provision-luks writes`,
+    )
+  }
+
+  function key(): string | undefined {
+    if (flags.as === undefined)
+      return env.UNLOCK_SSH_KEY && fileIn(flags.env, 'UNLOCK_SSH_KEY', env.UNLOCK_SSH_KEY)
+    const paths = (env.CUSTODIANS ?? '').split(',').flatMap((path) => path.trim() || [])
+    const known = custodiansOf(flags.env, env.CUSTODIANS ?? '')
+    const i = known.findIndex((one) => one.name === flags.as)
+    if (i < 0)
+      throw new Fail('usage', `--as ${flags.as}: CUSTODIANS has ${known.map((one) => one.name).join(', ')}`)
+    const file = pathIn(flags.env, paths[i] as string)
+    const own = file.replace(/\.pub$/, '')
+    return existsSync(own) ? own : file
+  }
+})

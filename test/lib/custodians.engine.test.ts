@@ -1,0 +1,305 @@
+/** The custodians' verbs with real cryptsetup and gpg; the host's folders, its initramfs and the Storage Box are folders here. */
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as assert from 'uvu/assert'
+import { entriesOf } from '../../ops/lib/custodian-list.ts'
+import { type Header, readHeader } from '../../ops/lib/header.ts'
+import { Host } from '../../ops/lib/host.ts'
+import { addSlot, slotOpenedBy } from '../../ops/lib/slots.ts'
+import { describe } from '../describe.ts'
+import { folders } from '../folders.ts'
+import { cost, headerBoxIn, volumeIn } from '../header-box.ts'
+import { Listener } from '../hosts.ts'
+
+const root = join(import.meta.dirname, '../..')
+const fixture = join(root, 'test/fixtures/cli/custodians.ts')
+const passphraseOf = (name: string) => `the long passphrase of ${name}`
+
+/** An initramfs that is a tar of the keys, in the place where Dropbear has them. */
+const programs = {
+  'update-initramfs': `cd DIR; [ ! -e full ] || { echo "No space left on device" >&2; exit 1; }
+for kernel in 6.1 6.8; do
+  tree=$(mktemp -d); mkdir -p "$tree/main/root-AbCdEf/.ssh"
+  cp \${stale:-dropbear}/authorized_keys "$tree/main/root-AbCdEf/.ssh/"
+  tar -C "$tree" -cf boot/initrd.img-$kernel . ; rm -r "$tree"
+done`,
+  unmkinitramfs: 'mkdir -p "$2"; tar -C "$2" -xf "$1"',
+}
+
+describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, after }) => {
+  const folder = folders({ before, after })
+  const session = new Listener()
+  const local = new Host('local', [], session)
+  let dir = ''
+  let path = ''
+
+  before(() => {
+    dir = folder()
+    path = headerBoxIn(dir).path
+    for (const name of ['alice', 'bob', 'carol'])
+      execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', join(dir, name)])
+  })
+
+  interface Ran {
+    code: number | null
+    out: string
+    err: string
+  }
+  /** Runs a verb on a disk; what it asks for is answered line by line. */
+  function run(disk: string, words: string[], ...answers: string[]): Promise<Ran> {
+    const at = [join(disk, '..'), disk, ...words, '--env', join(dir, '.env')]
+    const child = spawn(process.execPath, ['--import', 'tsx', fixture, ...at], {
+      cwd: root,
+      env: { ...process.env, PATH: path, OPS_QUIET: '', NO_COLOR: '1' },
+      stdio: 'pipe',
+      timeout: 60_000,
+    })
+    const ran: Ran = { code: null, out: '', err: '' }
+    child.stdout.on('data', (data) => (ran.out += data))
+    child.stderr.on('data', (data) => (ran.err += data))
+    child.stdin.on('error', () => {})
+    child.stdin.end(answers.map((one) => `${one}\n`).join(''))
+    return new Promise((done) =>
+      child.once('close', (code) => {
+        for (const one of answers) assert.not(`${ran.out}${ran.err}`.includes(one), `shows ${one}`)
+        done({ ...ran, code })
+      }),
+    )
+  }
+
+  /** A host with two custodians: alice in slot 0, bob in slot 1. */
+  async function provisioned(): Promise<string> {
+    const at = folder()
+    const host = join(at, 'host')
+    for (const name of ['bin', 'dropbear', 'boot']) mkdirSync(join(host, name), { recursive: true })
+    for (const [name, body] of Object.entries(programs))
+      writeFileSync(join(host, 'bin', name), `#!/bin/bash\n${body.replace('DIR', host)}\n`, { mode: 0o755 })
+    const disk = volumeIn(at, passphraseOf('alice'))
+    await addSlot(local, session, disk, newcomer('alice', 0))
+    const ran = await run(disk, ['add', 'alice', 'alice.pub'])
+    assert.is(ran.code, 0, ran.err)
+    const bob = await add(disk, 'bob')
+    assert.is(bob.code, 0, bob.err)
+    return disk
+  }
+  const newcomer = (name: string, slot: number) => {
+    const said = execFileSync('ssh-keygen', ['-lf', join(dir, `${name}.pub`)], { encoding: 'utf8' })
+    const custodian = { name, key: '', fingerprint: said.split(' ')[1] as string }
+    return { slot, custodian, passphrase: passphraseOf(name), cost }
+  }
+  const add = (disk: string, name: string, opener = passphraseOf('alice')) =>
+    run(disk, ['add', name, `${name}.pub`], opener, passphraseOf(name))
+  const opens = async (disk: string, name: string) => {
+    const slots = (await readHeader(local, disk)).slots.map((one) => one.slot)
+    return (await slotOpenedBy(local, session, disk, slots, passphraseOf(name))) !== undefined
+  }
+  const letIn = (disk: string, file = 'authorized_keys') =>
+    [...readFileSync(join(disk, '../host/dropbear', file), 'utf8').matchAll(/ (\w+)$/gm)].map(
+      ([, name]) => name,
+    )
+  const backups = () => readdirSync(join(dir, 'box/backups/luks-headers')).sort()
+
+  test('add, list, verify and revoke', async () => {
+    const disk = await provisioned()
+    assert.equal(letIn(disk), ['alice', 'bob'])
+    assert.equal([await opens(disk, 'alice'), await opens(disk, 'bob')], [true, true])
+
+    const added = await add(disk, 'carol', passphraseOf('bob'))
+    assert.is(added.code, 0, added.err)
+    assert.match(
+      added.err,
+      /✓ add key slot 2, prove that it opens.*✓ let the key of carol in.*✓ back up the header/s,
+    )
+    const newest = backups().at(-1) as string
+    assert.match(added.out, `header backup ${newest}`)
+    assert.match(added.out, /Older header backups open this disk.*also with a revoked one. Destroy them/)
+    const older = backups().at(-2) as string
+    assert.match(added.out, `ssh -p 23 u1-sub1@box.example rm -r backups/luks-headers/${older}`)
+
+    const list = await run(disk, ['list'])
+    const rows = list.out
+      .trim()
+      .split('\n')
+      .map((line) =>
+        line
+          .split(/\s{2,}/)
+          .slice(0, 3)
+          .join(' '),
+      )
+    assert.equal(rows, ['NAME SLOT PROMPT', 'alice 0 yes', 'bob 1 yes', 'carol 2 yes'])
+    assert.match(list.out, 'argon2id 10000 KiB, 4 times, 1 threads')
+
+    assert.match(
+      (await run(disk, ['verify', 'carol'], passphraseOf('carol'))).out,
+      /carol opens slot 2, and the prompt/,
+    )
+    const wrong = await run(disk, ['verify', 'carol'], passphraseOf('bob'))
+    assert.equal(
+      [wrong.code, wrong.err.split('\n').at(-2)],
+      [6, 'error: this passphrase does not open the key slot of carol'],
+    )
+
+    const revoked = await run(disk, ['revoke', 'bob'], passphraseOf('carol'))
+    assert.is(revoked.code, 0, revoked.err)
+    assert.match(
+      revoked.err,
+      /✓ remove key slot 1; slot 2 opens.*✓ shut the key of bob out.*✓ back up the header/s,
+    )
+    assert.match(revoked.out, 'also with a revoked one')
+    assert.equal([await opens(disk, 'bob'), await opens(disk, 'alice')], [false, true])
+    assert.equal(letIn(disk), ['alice', 'carol'])
+    const manifest = JSON.parse(
+      readFileSync(join(dir, 'box/backups/luks-headers', backups().at(-1) as string, 'header.json'), 'utf8'),
+    )
+    assert.equal(
+      manifest.slots.map((one: { custodian: string }) => one.custodian),
+      ['alice', 'carol'],
+    )
+    const audit = readFileSync(join(disk, '../host/opt/audit.log'), 'utf8')
+    assert.match(audit, /"action":"custodians revoke bob","outcome":"done"/)
+    for (const name of ['alice', 'bob', 'carol']) assert.not(audit.includes(passphraseOf(name)))
+  })
+
+  test('two custodians stay, and only somebody who stays lets another one go', async () => {
+    const disk = await provisioned()
+    const before = readFileSync(disk)
+    const two = await run(disk, ['revoke', 'bob'], passphraseOf('alice'))
+    assert.equal(
+      [two.code, two.err.split('\n').at(-2)],
+      [
+        3,
+        'error: without bob only alice could unlock the disk at the prompt, and it takes two custodians: add another one first',
+      ],
+    )
+    assert.ok(before.equals(readFileSync(disk)))
+    assert.is((await add(disk, 'carol')).code, 0)
+    const self = await run(disk, ['revoke', 'bob'], passphraseOf('bob'))
+    assert.is(self.code, 3)
+    assert.match(self.err, 'this is the passphrase of nobody who stays. Nothing was changed')
+    const nobody = await run(disk, ['revoke', 'dave'], passphraseOf('alice'))
+    assert.is(nobody.code, 2)
+    assert.match(nobody.err, 'there is no custodian dave: alice, bob, carol')
+    assert.equal(letIn(disk), ['alice', 'bob', 'carol'])
+  })
+
+  test('a key, a name or a passphrase that is taken is refused before anything changes', async () => {
+    const disk = await provisioned()
+    const before = [readFileSync(disk), letIn(disk), backups()]
+    const key = await run(disk, ['add', 'carol', 'bob.pub'], passphraseOf('alice'), passphraseOf('carol'))
+    assert.match(key.err, /bob is a custodian with this key/)
+    const name = await run(disk, ['add', 'bob', 'carol.pub'], passphraseOf('alice'), passphraseOf('carol'))
+    assert.match(name.err, /bob is a custodian with another key/)
+    const same = await run(disk, ['add', 'carol', 'carol.pub'], passphraseOf('alice'), passphraseOf('bob'))
+    assert.match(same.err, /the passphrase of carol opens this disk already/)
+    const short = await run(disk, ['add', 'carol', 'carol.pub'], passphraseOf('alice'), 'too short for it')
+    assert.match(short.err, /the passphrase of carol is shorter than 20 characters/)
+    const stranger = await add(disk, 'carol', 'a passphrase that opens nothing')
+    assert.match(stranger.err, /opens no key slot. Nothing was changed/)
+    assert.equal(
+      [key, name, same, short, stranger].map((one) => one.code),
+      [3, 3, 3, 2, 3],
+    )
+    assert.equal([readFileSync(disk), letIn(disk), backups()], before)
+  })
+
+  test('cut short, add goes on where it stopped', async () => {
+    const disk = await provisioned()
+    writeFileSync(join(disk, '../host/full'), '')
+    const failed = await add(disk, 'carol')
+    assert.is(failed.code, 1)
+    assert.match(failed.err, 'No space left on device')
+    rmSync(join(disk, '../host/full'))
+    const again = await run(disk, ['add', 'carol', 'carol.pub'])
+    assert.is(again.code, 0, again.err)
+    assert.match(again.err, 'carol has a key slot already')
+    assert.equal(
+      (await readHeader(local, disk)).slots.map((one) => one.custodian),
+      ['alice', 'bob', 'carol'],
+    )
+  })
+
+  test('a slot that was made and not named becomes its own, or is revoked by its number', async () => {
+    const disk = await provisioned()
+    const nameless = async () => {
+      const [opener, fresh] = ['alice', 'carol'].map((name) => join(dir, `${name}.pass`)) as [string, string]
+      writeFileSync(opener, passphraseOf('alice'))
+      writeFileSync(fresh, passphraseOf('carol'))
+      const cheap = ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000']
+      execFileSync('cryptsetup', [
+        'luksAddKey',
+        '--batch-mode',
+        ...cheap,
+        '--key-slot',
+        '5',
+        '--key-file',
+        opener,
+        disk,
+        fresh,
+      ])
+    }
+    await nameless()
+    assert.match((await run(disk, ['list'])).out, /slot:5 +5 +NO +pbkdf2 /)
+    const revoked = await run(disk, ['revoke', 'slot:5'], passphraseOf('alice'))
+    assert.is(revoked.code, 0, revoked.err)
+    assert.not(await opens(disk, 'carol'))
+    await nameless()
+    assert.is((await add(disk, 'carol')).code, 0)
+    assert.equal(
+      (await readHeader(local, disk)).slots.map((one) => [one.slot, one.custodian]),
+      [
+        [0, 'alice'],
+        [1, 'bob'],
+        [5, 'carol'],
+      ],
+    )
+  })
+
+  test('an initramfs that still lets somebody else in ends with 6', async () => {
+    const disk = await provisioned()
+    const host = join(disk, '../host')
+    mkdirSync(join(host, 'old'))
+    writeFileSync(
+      join(host, 'old/authorized_keys'),
+      'command="/bin/cryptroot-unlock" ssh-ed25519 AAAA mallory\n',
+    )
+    const program = programs['update-initramfs'].replace('DIR', host)
+    writeFileSync(join(host, 'bin/update-initramfs'), `#!/bin/bash\nstale=old\n${program}\n`)
+    const ran = await add(disk, 'carol')
+    assert.is(ran.code, 6, ran.err)
+    assert.match(ran.err, /initrd.img-6.1 does not let in exactly the custodians/)
+  })
+})
+
+describe('the list of custodians', ({ test }) => {
+  test("has everybody who has a slot, a token or a key, and every slot that is nobody's", () => {
+    const slot = (n: number, custodian?: string) => ({
+      slot: n,
+      kdf: 'argon2id',
+      memory: 1,
+      iterations: 4,
+      parallel: 1,
+      custodian,
+    })
+    const header = {
+      slots: [slot(0, 'alice'), slot(3)],
+      tokens: [
+        { token: 0, custodian: 'alice', fingerprint: 'SHA256:a', slots: [0] },
+        { token: 1, custodian: 'bob', fingerprint: 'SHA256:b', slots: [] },
+      ],
+    } as unknown as Header
+    const entries = entriesOf(header, [
+      { name: 'alice', key: '' },
+      { name: 'dave', key: '' },
+    ])
+    assert.equal(
+      entries.map(({ name, slots, prompt }) => [name, slots, prompt]),
+      [
+        ['alice', [0], true],
+        ['slot:3', [3], false],
+        ['bob', [], false],
+        ['dave', [], true],
+      ],
+    )
+  })
+})
