@@ -16,7 +16,7 @@ const hour = 3600
  * raced.
  * Daemons must not inherit it: close descriptor 8 for what stays behind.
  */
-export function exclusive(script: Script, what: 'backup' | 'ship' = 'backup'): Script {
+export function exclusive(script: Script, what: 'backup' | 'ship' | 'provision' = 'backup'): Script {
   const file = `/run/lock/everyskill-${what}.work`
   return lines(
     sh`umask 077

@@ -51,6 +51,7 @@ export const schema = v.object({
   UNLOCK_PORT: v.optional(port('a TCP port, 1 to 65535'), '2222'),
   UNLOCK_KNOWN_HOSTS: v.optional(path('path of the known_hosts file that provision-luks writes')),
   UNLOCK_SSH_KEY: v.optional(path("path of a custodian's private key; leave it out to use the ssh agent")),
+  HCLOUD_API: v.optional(url('an https:// address'), 'https://api.hetzner.cloud/v1'),
   HCLOUD_SERVER: v.optional(
     text("the server's name or id in Hetzner's console", /^[A-Za-z0-9][A-Za-z0-9.-]*$/),
   ),

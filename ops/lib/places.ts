@@ -19,6 +19,7 @@ export const places: Record<Name, readonly Place[]> = {
   UNLOCK_PORT: ['operator'],
   UNLOCK_KNOWN_HOSTS: ['operator'],
   UNLOCK_SSH_KEY: ['operator'],
+  HCLOUD_API: ['operator'],
   HCLOUD_SERVER: ['operator'],
   LUKS_MEMORY: ['operator'],
   LUKS_ITERATIONS: ['operator'],

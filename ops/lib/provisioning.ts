@@ -1,0 +1,78 @@
+import { existsSync } from 'node:fs'
+import { isIPv4 } from 'node:net'
+import type { Custodian } from './custodian.ts'
+import { custodyNames } from './custody-change.ts'
+import { readEnv } from './env.ts'
+import { Fail } from './fail.ts'
+import { hostNames } from './host.ts'
+import type { Wish } from './interlocks.ts'
+import { remoteArchive } from './new-root.ts'
+import type { System } from './new-system.ts'
+import { rescueNames } from './rescue.ts'
+
+const wanted = [
+  ...[...hostNames, ...custodyNames, ...rescueNames],
+  ...(['CUSTODIANS', 'UNLOCK_PORT', 'UNLOCK_KNOWN_HOSTS', 'UNLOCK_SSH_KEY', 'PUBLIC_IPV6'] as const),
+] as const
+
+/** What provisioning needs of a `.env`. @throws Fail `usage` when a name is missing that is optional elsewhere */
+export function provisioningEnv(envFile: string) {
+  const env = readEnv(envFile, wanted)
+  const { CUSTODIANS, UNLOCK_KNOWN_HOSTS, SERVER_KNOWN_HOSTS, BACKUP_GPG_RECIPIENTS, ...rest } = env
+  const needed = { CUSTODIANS, UNLOCK_KNOWN_HOSTS, SERVER_KNOWN_HOSTS, BACKUP_GPG_RECIPIENTS }
+  const missing = Object.entries(needed).filter(([, value]) => !value)
+  const problems = missing.map(([name]) => `${name} is missing: see .env.example`)
+  if (env.SERVER_HOST === 'local') problems.push(`SERVER_HOST is local: a server cannot encrypt its own disk`)
+  if (env.SERVER_USER !== 'root')
+    problems.push(`SERVER_USER is ${env.SERVER_USER}: the rescue system knows only root`)
+  if (problems.length > 0)
+    throw new Fail('usage', `${envFile}:\n${problems.map((text) => `  ${text}`).join('\n')}`)
+  return { ...rest, ...(needed as Record<keyof typeof needed, string>) }
+}
+
+export type ProvisioningEnv = ReturnType<typeof provisioningEnv>
+
+interface Flags {
+  disk?: string | undefined
+  serial?: string | undefined
+  size?: string | undefined
+  archive?: string | undefined
+  hostname: string
+  ip?: string | undefined
+  gateway?: string | undefined
+  console: string
+}
+
+/** What the flags ask for. @throws Fail `usage` with everything that is missing or malformed */
+export function wishOf(flags: Flags, env: { LUKS_MEMORY: string }): Wish & { archive: string } {
+  const { disk = '', serial = '', size = '', archive = '', hostname, ip, gateway, console } = flags
+  const problems = [
+    /^\/dev\/[a-z0-9/_-]+$/i.test(disk) ? '' : '--disk: the whole disk, such as /dev/sda',
+    /^[\w.:-]+$/.test(serial) ? '' : '--serial: what lsblk -dno SERIAL says of the disk',
+    Number(size) > 0 ? '' : '--size: about how many GB the disk has, such as 40',
+    archive === '' ? '--archive: the root file system that is unpacked on the new disk' : '',
+    archive === '' || remoteArchive(archive) || existsSync(archive)
+      ? ''
+      : `--archive: ${archive} does not exist`,
+    /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(hostname) ? '' : '--hostname: small letters, digits and -',
+    [ip, gateway].every((one) => one === undefined) || (isIPv4(ip ?? '') && isIPv4(gateway ?? ''))
+      ? ''
+      : '--ip and --gateway: two IPv4 addresses, both or neither',
+    ['tty0', 'ttyS0'].includes(console) ? '' : '--console: tty0 or ttyS0',
+  ].filter((problem) => problem !== '')
+  if (problems.length > 0) throw new Fail('usage', problems.join('\n'))
+  return { disk, serial, size: Number(size), memory: Number(env.LUKS_MEMORY), archive }
+}
+
+/** The system that the flags and the `.env` ask for. */
+export function systemOf(
+  { hostname, ip, gateway, console }: Flags,
+  env: { UNLOCK_PORT: string; PUBLIC_IPV6?: string | undefined },
+  custodians: readonly Custodian[],
+  keys: readonly string[],
+): Omit<System, 'luks' | 'boot'> {
+  const ipv6 = env.PUBLIC_IPV6
+  const network =
+    ip && gateway ? { kind: 'static' as const, address: ip, gateway, ipv6 } : { kind: 'dhcp' as const, ipv6 }
+  return { hostname, network, custodians, keys, unlockPort: env.UNLOCK_PORT, console }
+}

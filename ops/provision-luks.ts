@@ -1,0 +1,169 @@
+/**
+ * Encrypts the disk of a server out of its rescue system: everything but /boot lies on LUKS2, and after each start a custodian
+ * unlocks it over ssh. Every phase looks first whether it is done, so that the same call goes on where an earlier one stopped.
+ */
+import { askSecret, refuseMoreLines } from './lib/asking.ts'
+import { audit, operator } from './lib/audit.ts'
+import { type Call, main } from './lib/cli.ts'
+import { custodiansOf } from './lib/custodian.ts'
+import { custodianVerb } from './lib/custodian-verb.ts'
+import { costOf } from './lib/custody-change.ts'
+import { holdings, preflight } from './lib/disk-preflight.ts'
+import { diskReport, type Phase, reportLines } from './lib/disk-report.ts'
+import { Fail } from './lib/fail.ts'
+import { Host } from './lib/host.ts'
+import { checkPassphrases } from './lib/interlocks.ts'
+import { layoutOf, stageOf } from './lib/layout.ts'
+import { withLock } from './lib/lock.ts'
+import { closeRoot } from './lib/new-root.ts'
+import { operatorKeys } from './lib/operator-keys.ts'
+import { provisioningEnv, systemOf, wishOf } from './lib/provisioning.ts'
+import { bootFromDisk, intoRescue, serverApi } from './lib/rescue.ts'
+import { consoleSteps } from './lib/rescue-console.ts'
+import { leave, placeOf, rescueHost } from './lib/rescue-host.ts'
+import { restart, system, testCustodians, testedBy } from './lib/unlock-test.ts'
+import { makeReady, type Timed, wipe } from './lib/wiping.ts'
+
+const help = `
+ops/provision-luks.ts: encrypt a server's disk, out of its rescue system
+
+Wipes the disk and unpacks a system on an encrypted one that two custodians at least
+can unlock over ssh after each start; or lists and changes those custodians. The same
+call goes on after a failure. Asks for each custodian's passphrase, in the order of
+CUSTODIANS; without a terminal they are the lines of stdin.
+
+  tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --archive root.tar.zst
+  tsx ops/provision-luks.ts --custodians list | add NAME KEYFILE | revoke NAME | verify NAME
+
+  --disk PATH     the whole disk; what it holds is shown before it is lost
+  --serial S      its serial: lsblk -dno SERIAL
+  --size GB       its size, about
+  --archive FILE  root file system (.tar, .tar.gz, .tar.zst, .tar.xz) of this machine; or rescue:PATH, one of the rescue system
+  --confirm S     the serial, instead of typing it; nothing stands for it
+  --hostname N    of the new system (default everyskill)
+  --ip A          its IPv4 address, with --gateway G; else DHCP
+  --console C     where the passphrase is asked for besides ssh: tty0 (default) or ttyS0
+  --start-over    begin anew where an earlier call came further
+  --json          the report as JSON
+`
+
+const options = {
+  disk: { type: 'string' },
+  serial: { type: 'string' },
+  size: { type: 'string' },
+  archive: { type: 'string' },
+  confirm: { type: 'string' },
+  hostname: { type: 'string', default: 'everyskill' },
+  ip: { type: 'string' },
+  gateway: { type: 'string' },
+  console: { type: 'string', default: 'tty0' },
+  'start-over': { type: 'boolean' },
+  custodians: { type: 'string' },
+  json: { type: 'boolean' },
+} as const
+
+await main({ help, options, positionals: true }, async ({ flags, words, session }: Call<typeof options>) => {
+  if (flags.custodians !== undefined)
+    return custodianVerb(session, flags.env, flags.custodians, words, flags.json ?? false)
+  if (words.length > 0) throw new Fail('usage', `${words[0]}: not understood. See --help`)
+  const env = provisioningEnv(flags.env)
+  const wish = wishOf(flags, env)
+  const custodians = custodiansOf(flags.env, env.CUSTODIANS)
+  const keys = await operatorKeys(flags.env, env)
+  const api = serverApi(flags.env, env, session)
+  const begun = performance.now()
+  const phases: Phase[] = []
+  let passphrases: string[] = []
+
+  const timed: Timed = async (name, work) => {
+    const start = performance.now()
+    const value = await session.step(name, work)
+    phases.push({ name, seconds: (performance.now() - start) / 1000 })
+    return value
+  }
+
+  const place = await timed('look where the server is', () => placeOf(flags.env, env, session))
+  const provisioned = place === 'prompt' || place === 'encrypted'
+  if (!provisioned || flags['start-over']) await prepare()
+  if (!session.dryRun) await finish()
+
+  // ---
+
+  /** From whatever runs there to a server that starts from its encrypted disk. */
+  async function prepare(): Promise<void> {
+    if (place !== 'rescue') {
+      const start = `${env.SERVER_HOST} is reset and starts its rescue system. Nothing is written to a disk yet.`
+      await session.confirm(wish.serial, start, flags.confirm)
+      await timed('rescue on', async () => {
+        if (api) return intoRescue(api, keys)
+        for (const line of consoleSteps(env.SERVER_HOST, 'rescue')) session.say(line)
+      })
+    }
+    const host = await timed('wait for the rescue system', () =>
+      rescueHost(flags.env, env, session, api || place === 'rescue' ? 600 : 1800),
+    )
+    const claim = { who: operator(), what: 'provision-luks', name: 'luks' }
+    await withLock(host, session, claim, () => provision(host))
+    await timed('start from the disk', () => (api ? bootFromDisk(api) : restart(host, session)))
+    await leave(host)
+  }
+
+  async function provision(host: Host): Promise<void> {
+    const facts = await timed('preflight', () => preflight(host, session, wish, place === 'rescue'))
+    const stage = flags['start-over'] ? 'blank' : stageOf(facts)
+    for (const line of holdings(facts)) session.say(`  ${line}`)
+    const asked = await askPassphrases()
+    const lost = `${wish.disk} of ${env.SERVER_HOST}, serial ${wish.serial}`
+    const text =
+      stage === 'blank' ? `Everything on ${lost} is lost now.` : `An earlier call is gone on with: ${lost}.`
+    await session.confirm(wish.serial, text, flags.confirm)
+
+    // --- point of no return ---
+
+    const here = new Host('operator', [], session)
+    const layout = layoutOf(wish.disk)
+    const to = {
+      ...{ host, here, session, timed, envFile: flags.env, env, layout, custodians, passphrases: asked },
+    }
+    const all = { ...to, cost: costOf(env), system: systemOf(flags, env, custodians, keys) }
+    const done = await wipe(all, stage, facts.disk?.size ?? 0, wish.archive)
+    await makeReady(all, done)
+    await timed('close the disk', () => closeRoot(host, session))
+  }
+
+  async function askPassphrases(): Promise<string[]> {
+    if (passphrases.length > 0) return passphrases
+    const asked: string[] = []
+    for (const { name } of custodians)
+      asked.push(await askSecret(session, `passphrase of ${name}`, { twice: true }))
+    refuseMoreLines()
+    if (!session.dryRun) checkPassphrases(custodians, asked)
+    passphrases = asked
+    return asked
+  }
+
+  /** Each custodian unlocks once, after a start of their own; then the report. */
+  async function finish(): Promise<void> {
+    const runs = place === 'encrypted' && !flags['start-over']
+    const tests = { envFile: flags.env, env, session, timed, custodians, askPassphrases }
+    const sure = (text: string) => session.confirm(wish.serial, text, flags.confirm)
+    const server = await testCustodians(tests, sure, runs ? await system(flags.env, env, session) : undefined)
+    await report(server)
+  }
+
+  async function report(server: Host): Promise<void> {
+    const [found, tested] = [await diskReport(server), await testedBy(server)]
+    const seconds = Math.round((performance.now() - begun) / 100) / 10
+    const about = { luks: found.header.uuid, tested: tested.join(', ') }
+    await audit(server, { action: 'provision-luks', outcome: 'done', seconds, about })
+    if (flags.json)
+      session.result(JSON.stringify({ server: env.SERVER_HOST, tested, ...found, phases, seconds }))
+    else for (const line of reportLines(found, phases)) session.result(line)
+    const missing = custodians.filter(({ name }) => !tested.includes(name)).map(({ name }) => name)
+    if (missing.length > 0)
+      throw new Fail(
+        'unverified',
+        `${missing.join(', ')} have not unlocked this server yet: load their keys (ssh-add) and run this again`,
+      )
+  }
+})
