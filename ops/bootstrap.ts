@@ -16,6 +16,7 @@ import { withLocks } from './lib/lock.ts'
 import { nodePackage, nodeVersion } from './lib/node.ts'
 import { paths } from './lib/paths.ts'
 import { privateDir } from './lib/private-dir.ts'
+import { neverReboot, startAtBoot } from './lib/reboots.ts'
 import { checkRecipients } from './lib/recipients.ts'
 import { recorded, revision } from './lib/recorded.ts'
 import { lines, type Script, sh } from './lib/sh.ts'
@@ -25,8 +26,9 @@ const help = `
 ops/bootstrap.ts: make a server with Docker ready for deploys and backups
 
 Puts Node, this repository with its production dependencies, the backup's
-configuration and the crontab on the server. Restarts nothing; what an earlier
-backup configuration left in env/backup is removed.
+configuration and the crontab on the server, lets Docker and cron start with it, and
+tells unattended-upgrades never to reboot: that takes a custodian. Restarts nothing;
+what an earlier backup configuration left in env/backup is removed.
 
   tsx ops/bootstrap.ts
 
@@ -105,6 +107,10 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
       const files = backupFiles(flags.env, env)
       await putFiles(server, files)
       await server.run(onlyThese(files.map((file) => file.path)))
+    })
+    await session.step('start with the host, which never reboots by itself', async () => {
+      await putFiles(server, [neverReboot])
+      await server.run(startAtBoot())
     })
     await session.step('install the crontab', async () => {
       const crontab = `${paths.repo}/cron/everyskill`

@@ -92,7 +92,7 @@ function fieldsOf(blob: Buffer): Buffer[] {
  */
 export function checkPassphrase(name: string, passphrase: string): void {
   const bad = (why: string) =>
-    new Fail('usage', `the passphrase of ${name} ${why}. Make one: openssl rand -base64 24`)
+    new Fail('usage', `the passphrase of ${name} ${why}. Make one: openssl rand -hex 16`)
   if (passphrase === '') throw bad('is empty')
   if (/[\r\n]/.test(passphrase)) throw bad('has more than one line')
   if (!/^[ -~]*$/.test(passphrase))

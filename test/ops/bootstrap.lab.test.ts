@@ -179,6 +179,10 @@ describe('a new server', { timeout: 120_000 }, ({ test, before, after }) => {
       ),
       '644 0',
     )
+    assert.match(
+      await world.server.exec('apt-config dump Unattended-Upgrade::Automatic-Reboot'),
+      /^Unattended-Upgrade::Automatic-Reboot "false";$/m,
+    )
     assert.is(await exists(`${root}/repo/test`), 'no')
     assert.is(await exists(`${root}/repo.part`), 'no')
     const help = await world.server.exec(

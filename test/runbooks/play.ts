@@ -7,6 +7,9 @@ import { type Block, missing, type Runbook } from './runbook.ts'
 
 export type Played = { block: Block; printed: string }
 
+/** What a reader types when a block asks, each line with its newline; by words that stand in the block. */
+export type Answers = Record<string, string>
+
 /**
  * Runs the lab blocks in order. The shell stops at the first command that fails, which a careful reader would do too.
  * @param values bash text to put after `NAME=` or, for a function, in the place of the whole line `NAME() { … }`
@@ -16,15 +19,18 @@ export async function play(
   { file, blocks }: Runbook,
   values: Record<string, string>,
   seconds = 600,
+  answers: Answers = {},
 ): Promise<Played[]> {
   const dir = mkdtempSync(join(tmpdir(), 'runbook-'))
   try {
     const lab = blocks.filter(({ kind }) => kind === 'lab')
     const output = (i: number) => join(dir, `${i}.out`)
-    const pasted = lab.map(
-      ({ code }, i) =>
-        `{\n${fill(code, values)}\n} > ${output(i)} 2>&1 < /dev/null; echo ${i} >> ${dir}/done`,
-    )
+    const pasted = lab.map(({ code }, i) => {
+      const typed = Object.entries(answers).find(([words]) => code.includes(words))?.[1]
+      const input = typed === undefined ? '/dev/null' : join(dir, `${i}.in`)
+      if (typed !== undefined) writeFileSync(input, typed, { mode: 0o600 })
+      return `{\n${fill(code, values)}\n} > ${output(i)} 2>&1 < ${input}; echo ${i} >> ${dir}/done`
+    })
     const shell = join(dir, 'runbook.sh')
     writeFileSync(`${dir}/done`, '')
     writeFileSync(shell, `set -euo pipefail\n${pasted.join('\n')}\n`, { mode: 0o600 })

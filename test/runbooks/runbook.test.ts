@@ -119,6 +119,15 @@ describe('playing a runbook', ({ test }) => {
     await rejects(() => play(wrong, {}), /^a\.md:9 did not print\ntwo\nbut\none\n$/)
   })
 
+  test('answers what a block asks, and no other one', async () => {
+    const text = `${fence}sh lab\nread -r word; echo "$word"\n${fence}\n${fence}sh lab\nread -r word || echo none\n${fence}\n`
+    const played = await play(parse('a.md', text), {}, 60, { 'echo "$word"': 'ours\n' })
+    assert.equal(
+      played.map(({ printed }) => printed),
+      ['ours\n', 'none\n'],
+    )
+  })
+
   test('manual blocks are not run', async () => {
     const text = body('echo one', 'one').replace(
       '## Verify',

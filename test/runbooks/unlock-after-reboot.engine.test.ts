@@ -1,0 +1,87 @@
+/** The runbook of a custodian, pasted as it stands, against a Dropbear on loopback. The whole machine: runbooks.luks.test.ts. */
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as assert from 'uvu/assert'
+import { describe } from '../describe.ts'
+import { folders } from '../folders.ts'
+import { freePort, type Unlockable, unlockable } from '../prompt.ts'
+import { play } from './play.ts'
+import { readRunbook } from './runbook.ts'
+
+const passphrase = '0123456789abcdef0123456789abcdef'
+
+describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after }) => {
+  const folder = folders({ before, after })
+  let dir = ''
+  let host: Unlockable
+  let sshd: Server | undefined
+  let [sshPort, ended] = [0, false]
+
+  before(async () => {
+    dir = folder()
+    host = await unlockable(dir, passphrase)
+    sshPort = await freePort()
+    await host.on()
+  })
+  after(async () => {
+    await new Promise((done) => (sshd ? sshd.close(done) : done(undefined)))
+    await host.off()
+  })
+
+  /** The host goes on when it is unlocked, and reboots when the file `reboot` is there. */
+  async function live(): Promise<void> {
+    for (; !ended; await sleep(100)) {
+      if (host.opened() && !sshd) {
+        await host.off()
+        sshd = createServer((socket) => socket.on('error', () => {}).end('SSH-2.0-OpenSSH_9.6p1\r\n'))
+        await new Promise<void>((done) => sshd?.listen(sshPort, host.address, done))
+      } else if (existsSync(join(dir, 'reboot'))) {
+        await new Promise((done) => sshd?.close(done))
+        sshd = undefined
+        await host.on()
+        rmSync(join(dir, 'reboot'))
+      }
+    }
+  }
+
+  test('unlocks with the script, and after another reboot by hand', async () => {
+    const settings = {
+      ...{ SERVER_HOST: host.address, SERVER_SSH_PORT: sshPort, UNLOCK_PORT: host.port },
+      ...{ UNLOCK_KNOWN_HOSTS: host.knownHosts, UNLOCK_SSH_KEY: host.keys.alice },
+    }
+    const text = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
+    writeFileSync(join(dir, '.env'), text.join(''), { mode: 0o600 })
+    const runbook = readRunbook('runbooks/unlock-after-reboot.md')
+    const line = /^by_hand\(\) \{ (.*); \}$/m.exec(runbook.blocks[0]?.code ?? '')?.[1] ?? ''
+    const ours = line
+      .replace('-p 2222', `-p ${host.port} -i ${host.keys.bob}`)
+      .replace('=unlock_known_hosts', `=${host.knownHosts}`)
+      .replace('server.example.com', host.address)
+      .replace('ssh -t', 'ssh -t -o IdentitiesOnly=yes')
+    const reboot = `touch ${dir}/reboot; while [ -e ${dir}/reboot ]; do sleep 0.1; done`
+    // What only a whole machine can say: its root, its network, since when it is up.
+    const facts = join(dir, 'facts')
+    writeFileSync(facts, "printf '2026-01-01\\nIP=dhcp\\neth0 UP\\n/dev/mapper/cryptroot\\ncrypt\\n'\n")
+    const running = live()
+    try {
+      const values = {
+        ENV_FILE: join(dir, '.env'),
+        by_hand: `${reboot}; ${ours}`,
+        on_server: `bash ${facts}`,
+      }
+      // The script looks at the root only where it has a login.
+      const lastLine = /^… is unlocked, its root is the encrypted disk$/
+      for (const block of runbook.blocks)
+        block.expected = block.expected.map((one) =>
+          lastLine.test(one) ? '… is unlocked; its root was not looked at, …' : one,
+        )
+      await play(runbook, values, 100, { 'ops/unlock.ts': `${passphrase}\n`, by_hand: passphrase })
+    } finally {
+      ended = true
+      await running
+    }
+    assert.is(host.tries(), 1, 'since the second reboot')
+  })
+})
