@@ -2,8 +2,8 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { inside, packagesScript } from '../../ops/lib/chroot.ts'
-import { loader, putSystemFiles, settle } from '../../ops/lib/configuring.ts'
-import { type Answer, Host, type RunOptions } from '../../ops/lib/host.ts'
+import { freshParts, loader, promptKey, putSystemFiles } from '../../ops/lib/configuring.ts'
+import { Host } from '../../ops/lib/host.ts'
 import {
   configurationOf,
   initramfsIp,
@@ -78,6 +78,23 @@ describe('the configuration of the new system', ({ test }) => {
     assert.match(kernelLine({ console: 'ttyS0' }), /^console=tty0 console=ttyS0,115200 /)
   })
 
+  test('of a system that stays keeps its name, its network and its other file systems', () => {
+    const kept = { ...system, kept: 'LABEL=swap none swap sw 0 0' }
+    assert.equal(
+      systemFiles(kept).filter(({ path }) =>
+        /hostname|hosts|machine-id|network|sshd|authorized_keys|cloud/.test(path),
+      ),
+      systemFiles(kept).filter(({ path }) => path.startsWith('/etc/dropbear/initramfs/a')),
+    )
+    assert.match(
+      content(kept, '/etc/fstab'),
+      /^\/dev\/mapper\/cryptroot \/ .*\nUUID=BOOT-ID \/boot .*\nLABEL=swap none swap/,
+    )
+    const grub = content(kept, '/etc/default/grub.d/99-everyskill.cfg')
+    assert.match(grub, /GRUB_CMDLINE_LINUX_DEFAULT="\$GRUB_CMDLINE_LINUX_DEFAULT console=.* panic=10"/)
+    assert.not.match(grub, /ifnames|CMDLINE_LINUX=""/)
+  })
+
   test('is another one when anything is', () => {
     assert.is(configurationOf(systemFiles(system)), configurationOf(systemFiles(system)))
     assert.is.not(configurationOf(systemFiles(system)), configurationOf(systemFiles(fixed)))
@@ -108,17 +125,20 @@ describe('the scripts for the new system', ({ test, before, after }) => {
 
   test('are bash that ShellCheck has nothing to say about', () => {
     clean(
-      ...[packagesScript, settle, loader('/dev/sda'), offlineScript('id', custodians), inside(sh`true`)].map(
-        (script) => script.text,
-      ),
+      ...[
+        packagesScript,
+        freshParts,
+        promptKey,
+        loader('/dev/sda'),
+        offlineScript('id', custodians),
+        inside(sh`true`),
+      ].map((script) => script.text),
     )
   })
 
   test('put files with their modes, and leave the folders that are there', async () => {
     const dir = folder()
     mkdirSync(join(dir, 'root/root'), { recursive: true, mode: 0o700 })
-    mkdirSync(join(dir, 'root/etc/netplan'), { recursive: true })
-    writeFileSync(join(dir, 'root/etc/netplan/50-cloud-init.yaml'), '')
     await putSystemFiles(new Below(dir), new Listener(), systemFiles(system))
     const mode = (path: string) => (statSync(join(dir, 'root', path)).mode & 0o777).toString(8)
     assert.equal(
@@ -132,7 +152,6 @@ describe('the scripts for the new system', ({ test, before, after }) => {
       ['700', '700', '600', '755', '755'],
     )
     assert.is(readFileSync(join(dir, 'root/etc/hostname'), 'utf8'), 'host-1\n')
-    assert.throws(() => statSync(join(dir, 'root/etc/netplan/50-cloud-init.yaml')))
   })
 
   test('find a passphrase that stands in a file', async () => {
