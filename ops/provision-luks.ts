@@ -31,8 +31,9 @@ ops/provision-luks.ts: encrypt a server's disk, out of its rescue system
 
 Wipes the disk and unpacks a system on an encrypted one that two custodians at least
 can unlock over ssh after each start; or encrypts the system that is there; or lists
-and changes those custodians. The same call goes on after a failure. Asks for each custodian's passphrase, in the order of
-CUSTODIANS; without a terminal they are the lines of stdin.
+and changes those custodians. The same call goes on after a failure. Asks for each
+custodian's passphrase, in the order of CUSTODIANS; without a terminal they are the
+lines of stdin.
 
   tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --archive root.tar.zst
   tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --preserve --backup-attested LABEL

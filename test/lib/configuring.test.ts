@@ -4,15 +4,10 @@ import * as assert from 'uvu/assert'
 import { inside, packagesScript } from '../../ops/lib/chroot.ts'
 import { freshParts, loader, promptKey, putSystemFiles } from '../../ops/lib/configuring.ts'
 import { Host } from '../../ops/lib/host.ts'
-import {
-  configurationOf,
-  initramfsIp,
-  kernelLine,
-  type System,
-  systemFiles,
-} from '../../ops/lib/new-system.ts'
+import { configurationOf, kernelLine, type System, systemFiles } from '../../ops/lib/new-system.ts'
 import { offlineScript, searchPassphrases } from '../../ops/lib/offline-check.ts'
 import { Script, sh } from '../../ops/lib/sh.ts'
+import { initramfsIp } from '../../ops/lib/system-network.ts'
 import { clean } from '../bash.ts'
 import { describe, rejects } from '../describe.ts'
 import { folders } from '../folders.ts'
