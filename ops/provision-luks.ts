@@ -39,11 +39,13 @@ CUSTODIANS; without a terminal they are the lines of stdin.
   --disk PATH     the whole disk; what it holds is shown before it is lost
   --serial S      its serial: lsblk -dno SERIAL
   --size GB       its size, about
-  --archive FILE  root file system (.tar, .tar.gz, .tar.zst, .tar.xz) of this machine; or rescue:PATH, one of the rescue system
+  --archive FILE  a root file system: .tar, .tar.gz, .tar.zst or .tar.xz of this machine,
+                  or rescue:PATH, one that the rescue system has
   --confirm S     the serial, instead of typing it; nothing stands for it
   --hostname N    of the new system (default everyskill)
   --ip A          its IPv4 address, with --gateway G; else DHCP
-  --console C     where the passphrase is asked for besides ssh: tty0 (default) or ttyS0
+  --console C     where a passphrase is asked for besides ssh: tty0, the screen (default
+                  where there is one), or ttyS0, the serial line
   --start-over    begin anew where an earlier call came further
   --json          the report as JSON
 `
@@ -57,7 +59,7 @@ const options = {
   hostname: { type: 'string', default: 'everyskill' },
   ip: { type: 'string' },
   gateway: { type: 'string' },
-  console: { type: 'string', default: 'tty0' },
+  console: { type: 'string' },
   'start-over': { type: 'boolean' },
   custodians: { type: 'string' },
   json: { type: 'boolean' },
@@ -126,7 +128,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     const to = {
       ...{ host, here, session, timed, envFile: flags.env, env, layout, custodians, passphrases: asked },
     }
-    const all = { ...to, cost: costOf(env), system: systemOf(flags, env, custodians, keys) }
+    const all = { ...to, cost: costOf(env), system: systemOf(flags, env, custodians, keys, facts.screen) }
     const done = await wipe(all, stage, facts.disk?.size ?? 0, wish.archive)
     await makeReady(all, done)
     await timed('close the disk', () => closeRoot(host, session))

@@ -1,9 +1,11 @@
 /**
- * The test runner: `tsx test/run.ts [unit] [engine] [lab] [--only REGEX] [--name REGEX] [--kills N]`
+ * The test runner: `tsx test/run.ts [unit] [engine] [lab] [luks] [faults] [--only REGEX] [--name REGEX] [--kills N]`
  *
  *   unit          *.test.ts, in parallel; no Docker, seconds
  *   engine        *.engine.test.ts, one after another: what has containers of its own, or starts programs by the dozen
  *   lab           *.lab.test.ts, one after another, against the disposable world of test/lab; beside those of engine
+ *   luks          *.luks.test.ts: a virtual machine from the empty disk to the encrypted system, in software where KVM is missing
+ *   faults        *.faults.test.ts: what can go wrong on the way there; long, and no part of `npm test`
  *   --only REGEX  only files whose path matches       --name REGEX  only tests whose `suite > test` matches
  *   --kills N     how often tests that kill at random do so (3)
  *   --dir DIR     where the test files are (test)      --out DIR     where results and logs go (.lab)
@@ -75,7 +77,7 @@ async function main(settings: ReturnType<typeof usage>): Promise<boolean> {
   install(missing(operatorPrograms))
   mkdirSync(join(settings.out, 'logs'), { recursive: true })
   const filesOf = (kind: Kind) => findTests(settings.dir, kind).filter((file) => settings.only.test(file))
-  for (const together of [['unit'], ['engine', 'lab']] as const) {
+  for (const together of [['unit'], ['engine', 'lab'], ['luks'], ['faults']] as const) {
     const runs = together
       .filter((kind) => settings.wanted.includes(kind))
       .map((kind) => ({ kind, files: filesOf(kind) }))

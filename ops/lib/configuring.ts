@@ -93,6 +93,7 @@ const loader = (
   disk: string,
 ) => sh`sed -i '/--unrestricted/! s/^CLASS="\\(.*\\)"$/CLASS="\\1 --unrestricted"/' /etc/grub.d/10_linux
 grep -q -- '^CLASS=.*--unrestricted' /etc/grub.d/10_linux
+sed -i 's/^update_initramfs=.*/update_initramfs=yes/' /etc/initramfs-tools/update-initramfs.conf
 for kernel in /boot/vmlinuz-*; do
   version=\${kernel#/boot/vmlinuz-}
   if [ -e "/boot/initrd.img-$version" ]; then update-initramfs -u -k "$version"; else update-initramfs -c -k "$version"; fi

@@ -27,7 +27,7 @@ export async function preflight(
 ): Promise<DiskFacts> {
   if (session.dryRun && !inRescue)
     return {
-      ...{ hostname: '', root: [], memory: 0, missing: [], disk: undefined },
+      ...{ hostname: '', root: [], memory: 0, screen: true, missing: [], disk: undefined },
       signatures: [],
       disks: [],
     }

@@ -31,6 +31,8 @@ export interface DiskFacts {
   root: string[]
   /** KiB */
   memory: number
+  /** Whether the machine has a screen, which Hetzner's console shows; else there is only a serial line. */
+  screen: boolean
   /** Programs that the phases call and that are not there. */
   missing: string[]
   /** Undefined: there is no such device. */
@@ -73,6 +75,7 @@ root=$(findmnt -nro SOURCE / | head -n 1)
 say root "$root"
 lsblk -snrpo NAME "$root" 2> /dev/null | while read -r name; do say root "$name"; done || true
 say memory "$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo)"
+if grep -qs '^0x03' /sys/bus/pci/devices/*/class; then say screen yes; fi
 for tool in ${[...tools, ...more]}; do command -v "$tool" > /dev/null || say missing "$tool"; done
 lsblk -dnrpo NAME,SIZE,SERIAL,TYPE 2> /dev/null | while read -r line; do say any "$line"; done || true
 disk=${disk}
@@ -100,6 +103,7 @@ export function factsIn(text: string): DiskFacts {
     hostname: all('hostname')[0] ?? '',
     root: all('root'),
     memory: Number(all('memory')[0] ?? 0),
+    screen: all('screen').length > 0,
     missing: all('missing'),
     disk: json === undefined ? undefined : blockIn(json),
     signatures: all('signature').map((line) => {

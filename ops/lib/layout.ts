@@ -36,7 +36,14 @@ export function layoutOf(disk: string): Layout {
 export function stageOf({ disk, signatures }: DiskFacts): Stage {
   const parts = disk ? withChildren(disk).filter(({ type }) => type === 'part') : []
   const names = parts.map(({ partlabel }) => partlabel).sort()
-  if (names.join() !== [...partitionNames].sort().join()) return 'blank'
+  const ours = signatures.find(({ type, label }) => type === 'crypto_LUKS' && label === luksLabel)
+  if (names.join() !== [...partitionNames].sort().join()) {
+    if (!ours) return 'blank'
+    throw new Fail(
+      'refused',
+      `${ours.device} is an encrypted disk of ours, in other partitions than a wipe makes: if it was made with --preserve, go on with that; --start-over wipes it`,
+    )
+  }
   const { luks } = layoutOf(disk?.name ?? '')
   const found = signatures.find(({ device }) => device === luks)
   if (!found) return 'partitioned'

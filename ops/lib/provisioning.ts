@@ -40,7 +40,7 @@ interface Flags {
   hostname: string
   ip?: string | undefined
   gateway?: string | undefined
-  console: string
+  console?: string | undefined
 }
 
 /** What the flags ask for. @throws Fail `usage` with everything that is missing or malformed */
@@ -58,21 +58,29 @@ export function wishOf(flags: Flags, env: { LUKS_MEMORY: string }): Wish & { arc
     [ip, gateway].every((one) => one === undefined) || (isIPv4(ip ?? '') && isIPv4(gateway ?? ''))
       ? ''
       : '--ip and --gateway: two IPv4 addresses, both or neither',
-    ['tty0', 'ttyS0'].includes(console) ? '' : '--console: tty0 or ttyS0',
+    [undefined, 'tty0', 'ttyS0'].includes(console) ? '' : '--console: tty0 or ttyS0',
   ].filter((problem) => problem !== '')
   if (problems.length > 0) throw new Fail('usage', problems.join('\n'))
   return { disk, serial, size: Number(size), memory: Number(env.LUKS_MEMORY), archive }
 }
 
-/** The system that the flags and the `.env` ask for. */
+/** The system that the flags and the `.env` ask for. @param screen whether the machine has one: there a passphrase is asked for */
 export function systemOf(
   { hostname, ip, gateway, console }: Flags,
   env: { UNLOCK_PORT: string; PUBLIC_IPV6?: string | undefined },
   custodians: readonly Custodian[],
   keys: readonly string[],
+  screen: boolean,
 ): Omit<System, 'luks' | 'boot'> {
   const ipv6 = env.PUBLIC_IPV6
   const network =
     ip && gateway ? { kind: 'static' as const, address: ip, gateway, ipv6 } : { kind: 'dhcp' as const, ipv6 }
-  return { hostname, network, custodians, keys, unlockPort: env.UNLOCK_PORT, console }
+  return {
+    hostname,
+    network,
+    custodians,
+    keys,
+    unlockPort: env.UNLOCK_PORT,
+    console: console ?? (screen ? 'tty0' : 'ttyS0'),
+  }
 }

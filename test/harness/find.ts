@@ -7,6 +7,8 @@ export const kinds = {
   unit: { ending: '.test.ts', parallel: true, limit: 300 },
   engine: { ending: '.engine.test.ts', parallel: false, limit: 1200 },
   lab: { ending: '.lab.test.ts', parallel: false, limit: 1200 },
+  luks: { ending: '.luks.test.ts', parallel: false, limit: 2400 },
+  faults: { ending: '.faults.test.ts', parallel: false, limit: 7200 },
 } as const
 
 export type Kind = keyof typeof kinds

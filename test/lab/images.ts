@@ -85,6 +85,13 @@ export async function vmImage(): Promise<string> {
   return build('vm', baseArgs(pull))
 }
 
+/** Builds the machine whose disk is encrypted, with its rescue system and the archive of a root file system. */
+export async function luksImage(): Promise<string> {
+  const pull = await canPull()
+  if (!pull) await base()
+  return build('luks', baseArgs(pull))
+}
+
 function baseArgs(pull: boolean): string[] {
   return pull ? [`BASE=${DEBIAN}`] : []
 }

@@ -6,12 +6,14 @@ export const ADDRESS = {
   pebble: '10.88.0.5',
   server: '10.88.0.10',
   storagebox: '10.88.0.20',
+  luks: '10.88.0.30',
 } as const
 
 /** Makes, once, every key pair and certificate of the lab under `.lab/`. */
 export async function makeKeys(): Promise<void> {
   labDir('keys')
-  for (const name of ['operator', 'server_host', 'box_host', 'box', 'box_admin']) await sshKey(name)
+  const names = ['operator', 'server_host', 'box_host', 'box', 'box_admin', 'alice', 'bob', 'carol']
+  for (const name of names) await sshKey(name)
   const hostKey = (name: string) => readFileSync(labPath('keys', `${name}.pub`), 'utf8').trim()
   writeFileSync(labPath('known_hosts'), `${ADDRESS.server} ${hostKey('server_host')}\n`)
   const box = ADDRESS.storagebox

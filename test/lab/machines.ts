@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import type { Container } from './containers.ts'
 import { BOX, DOMAIN } from './env.ts'
 import { ADDRESS } from './keys.ts'
@@ -9,6 +9,9 @@ const serverCapabilities =
   'SYS_ADMIN NET_ADMIN NET_RAW SYS_PTRACE SYS_NICE MKNOD DAC_READ_SEARCH AUDIT_WRITE AUDIT_CONTROL SETFCAP LINUX_IMMUTABLE IPC_LOCK IPC_OWNER LEASE SYSLOG NET_BROADCAST'.split(
     ' ',
   )
+
+/** The serial number of the machine's disk. */
+export const SERIAL = 'LAB4242'
 
 const unconfined = ['seccomp', 'apparmor', 'systempaths'].flatMap((what) => [
   '--security-opt',
@@ -60,6 +63,9 @@ export function boxContainer(): Container {
   }
 }
 
+/** Through it the API switches the machine of luksContainer on and off. */
+const powerVolume = 'everyskill-lab-power'
+
 /** Of the box it sees the whole content, and keeps its snapshots where the box's accounts do not reach. It comes after the box. */
 export function hetznerContainer(): Container {
   const names = {
@@ -71,12 +77,23 @@ export function hetznerContainer(): Container {
   return {
     name: 'hetzner',
     address: ADDRESS.hetzner,
-    volumes: { 'everyskill-lab-snapshots': '/snapshots' },
+    volumes: { 'everyskill-lab-snapshots': '/snapshots', [powerVolume]: '/power' },
     options: [
       ...['--memory', '256m', '--volume', `${labPath('certs')}:/certs:ro`, '--volume', `${boxVolume}:/box`],
       ...['--env', `ZONE=${DOMAIN}`, '--env', `WILDCARD=${ADDRESS.server}`, '--env', `NAMES=${pairs.join()}`],
-      ...['--env', `BOX=${BOX.main}`],
+      ...['--env', `BOX=${BOX.main}`, '--env', `SERVER=${ADDRESS.luks}`],
     ],
+  }
+}
+
+/** The rented server with an empty disk, for what starts before its system does. It comes after Hetzner. */
+export function luksContainer(): Container {
+  const kvm = existsSync('/dev/kvm') ? ['--device', '/dev/kvm'] : []
+  return {
+    name: 'luks',
+    address: ADDRESS.luks,
+    volumes: { 'everyskill-lab-disk': '/disk' },
+    options: ['--env', `SERIAL=${SERIAL}`, '--volume', `${powerVolume}:/power`, ...kvm],
   }
 }
 

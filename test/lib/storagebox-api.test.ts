@@ -31,6 +31,7 @@ import { boxSnapshots, rollBack } from '../../ops/lib/snapshots.ts'
 import { apiNames, type BoxApi, boxApi, findBox, protectBox } from '../../ops/lib/storagebox-api.ts'
 import { describe, rejects } from '../describe.ts'
 import { serveApi } from '../lab/images/hetzner/api.ts'
+import { Servers } from '../lab/images/hetzner/servers.ts'
 import { StorageBox } from '../lab/images/hetzner/storagebox.ts'
 import { Zone } from '../lab/images/hetzner/zone.ts'
 import { takeSnapshot } from '../lab/snapshots.ts'
@@ -69,7 +70,9 @@ describe('the Storage Box API', ({ test, before, after, beforeEach, afterEach })
   const fakeApi = (pause: () => Promise<unknown> = () => sleep(5)) => {
     const box = new StorageBox({ account: 'u1', content, snapshots, pause })
     const tokens = { dns: () => dnsToken, hcloud: () => token }
-    const server = serveApi({ zone: new Zone('everyskill.test'), box, tokens, ...tls() }, 0)
+    const servers = new Servers({ name: 'everyskill', address: '192.0.2.1', power: dir, pause })
+    const project = { zone: new Zone('everyskill.test'), box, servers, tokens, ...tls() }
+    const server = serveApi(project, 0)
     return listening(server)
   }
   const listening = (server: Server): Promise<Server> => {

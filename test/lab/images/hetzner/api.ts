@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:https'
 import { type Answer, created, failure, invalid, notFound, ok, page } from './answers.ts'
+import type { Servers } from './servers.ts'
 import type { StorageBox } from './storagebox.ts'
 import type { RecordSet, Value, Zone } from './zone.ts'
 
@@ -18,17 +19,18 @@ const ZONE_ID = 42
 export type Project = {
   zone: Zone
   box: StorageBox
-  /** What opens the zone and what opens the box: tokens of two projects. */
+  servers: Servers
+  /** What opens the zone, and what opens the box and the server: tokens of two projects. */
   tokens: { dns: () => string; hcloud: () => string }
   cert: Buffer
   key: Buffer
 }
 
 /**
- * The part of https://api.hetzner.cloud/v1 that DNS-01 needs (zones, rrsets, their actions), and that of
- * https://api.hetzner.com/v1 which is about the Storage Box.
+ * The part of https://api.hetzner.cloud/v1 that DNS-01 needs (zones, rrsets, their actions) and that is about the server, and
+ * that of https://api.hetzner.com/v1 which is about the Storage Box.
  */
-export function serveApi({ zone, box, tokens, cert, key }: Project, port: number): Server {
+export function serveApi({ zone, box, servers, tokens, cert, key }: Project, port: number): Server {
   const actions: Action[] = []
   const server = createServer({ cert, key }, (request, response) => {
     let text = ''
@@ -40,7 +42,8 @@ export function serveApi({ zone, box, tokens, cert, key }: Project, port: number
       const method = request.method ?? 'GET'
       const [, version, ...path] = url.pathname.split('/').map(decodeURIComponent)
       const aboutBox = path[0] === 'storage_boxes'
-      const token = aboutBox ? tokens.hcloud() : tokens.dns()
+      const aboutServer = path[0] === 'servers' || path[0] === 'ssh_keys'
+      const token = aboutBox || aboutServer ? tokens.hcloud() : tokens.dns()
       const respond = (): Answer => {
         if (request.headers.authorization !== `Bearer ${token}`)
           return failure(401, 'unauthorized', 'unable to authenticate')
@@ -48,6 +51,7 @@ export function serveApi({ zone, box, tokens, cert, key }: Project, port: number
         if (!body) return failure(400, 'json_error', 'the request body is no JSON')
         if (version !== 'v1') return notFound('route')
         if (aboutBox) return box.answer(method, path.slice(1), url.searchParams.get('name'), body)
+        if (aboutServer) return servers.answer(method, path, url.searchParams.get('name'), body)
         return route(zone, actions, method, path, url, body)
       }
       const { status, body } = respond()

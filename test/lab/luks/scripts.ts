@@ -1,0 +1,65 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import type { Run } from '../ops.ts'
+import { ROOT } from '../shell.ts'
+
+export interface Running {
+  done: Promise<Run>
+  /** What it said on stderr until now. */
+  said: () => string
+  /** Ends it and its children at once, as a lost operator's machine would. */
+  kill: () => void
+}
+
+/** Starts a script with a `.env`, as an operator whose answers come on stdin, a line each. */
+export function start(env: string, [name, ...args]: [string, ...string[]], answers: string[] = []): Running {
+  const command = ['--import', 'tsx', `ops/${name}.ts`, ...args, '--env', env]
+  const child = spawn(process.execPath, command, { cwd: ROOT, detached: true })
+  const run: Run = { code: -1, stdout: '', stderr: '' }
+  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+    run.stdout += part
+  })
+  child.stderr.setEncoding('utf8').on('data', (part: string) => {
+    run.stderr += part
+    process.stderr.write(part)
+  })
+  child.stdin.on('error', () => {}).end(answers.map((line) => `${line}\n`).join(''))
+  const done = new Promise<Run>((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ ...run, code: code ?? -1 }))
+  })
+  return { done, said: () => run.stderr, kill: () => void process.kill(-(child.pid as number), 'SIGKILL') }
+}
+
+/** A passphrase as custodians are told to make them. */
+export function passphrase(): string {
+  return randomBytes(18).toString('base64')
+}
+
+/** Looks for texts in the arguments and the environment of every process here, again and again, until it is stopped. */
+export function watchProcesses(texts: readonly string[]): { stop: () => string[] } {
+  const seen = new Set<string>()
+  const look = () => {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
+      for (const file of ['cmdline', 'environ']) {
+        const content = contentOf(`/proc/${pid}/${file}`)
+        for (const text of texts) if (content.includes(text)) seen.add(`${file}: ${text}`)
+      }
+  }
+  const timer = setInterval(look, 100)
+  return {
+    stop: () => {
+      clearInterval(timer)
+      return [...seen].sort()
+    },
+  }
+}
+
+function contentOf(path: string): string {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return '' // it has ended
+  }
+}

@@ -1,0 +1,166 @@
+/** From an empty disk to an encrypted system that two custodians unlock: one cycle on a machine of its own. */
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import * as assert from 'uvu/assert'
+import { describe } from '../describe.ts'
+import { archive, gibibytes, keyOf, type Machine, machineUp } from '../lab/luks/machine.ts'
+import { passphrase, start, watchProcesses } from '../lab/luks/scripts.ts'
+import { $, $try, labPath, text, until } from '../lab/shell.ts'
+
+const canary = `canary-${passphrase()}`
+const secrets = { alice: passphrase(), bob: passphrase(), carol: passphrase() }
+
+describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, before, after }) => {
+  let machine: Machine
+  let report = ''
+
+  const known = () => `${labPath('luks', 'env')}/known_hosts`
+  const run = (args: [string, ...string[]], answers: string[] = []) => start(machine.env, args, answers).done
+  const good = async (args: [string, ...string[]], answers: string[] = []) => {
+    const { code, stdout, stderr } = await run(args, answers)
+    assert.is(code, 0, `${args.join(' ')}: ${stderr}`)
+    return stdout
+  }
+  const ssh = (key: string, port: string, hosts: string) => [
+    ...['ssh', '-F', 'none', '-p', port, '-i', keyOf(key), '-o', 'IdentitiesOnly=yes', '-o', 'BatchMode=yes'],
+    ...['-o', `UserKnownHostsFile=${hosts}`, '-o', 'GlobalKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR'],
+    `root@${machine.address}`,
+  ]
+  /** Runs a command on the system behind the disk, as the operator. */
+  const inside = (script: string) => text($({ timeout: '120s' })`${ssh('operator', '22', known())} ${script}`)
+  /** The machine's power is pulled, and on again: it waits at its prompt. */
+  const restart = async () => {
+    await machine.power('off')
+    await machine.power('on')
+    await until('the prompt', 180, async () =>
+      /Please unlock disk/.test(await machine.console()) ? true : undefined,
+    )
+  }
+
+  before(
+    async () => {
+      machine = await machineUp()
+      await machine.wipe()
+      for (const name of ['known_hosts', 'unlock_known_hosts'])
+        rmSync(`${labPath('luks', 'env')}/${name}`, { force: true })
+    },
+    { timeout: 1_800_000 },
+  )
+  after(() => machine?.power('off'))
+
+  test('is made by one command, out of the rescue system; no passphrase is to be seen meanwhile', async () => {
+    const control = spawn('sleep', ['900'], { env: { ...process.env, CONTROL: canary } })
+    const watching = watchProcesses([secrets.alice, secrets.bob, canary])
+    const words = ['--disk', '/dev/sda', '--serial', machine.serial, '--size', String(gibibytes)]
+    const { code, stdout, stderr } = await run(
+      ['provision-luks', ...words, '--archive', archive, '--confirm', machine.serial],
+      [secrets.alice, secrets.bob],
+    )
+    control.kill()
+    report = stdout
+    console.log(report)
+    assert.equal(watching.stop(), [`environ: ${canary}`], 'only the control is seen')
+    assert.is(code, 0, stderr)
+    for (const secret of Object.values(secrets)) assert.not.match(stdout + stderr, secret)
+    for (const secret of Object.values(secrets)) assert.is(await machine.found(secret), 0)
+  })
+
+  test('has all but /boot on LUKS2 with aes-xts, 512 bits, argon2id at the stated cost', async () => {
+    assert.is(
+      await inside('findmnt -nro SOURCE /; findmnt -nro SOURCE /boot'),
+      '/dev/mapper/cryptroot\n/dev/sda2',
+    )
+    assert.match(await inside('lsblk -nro NAME,TYPE /dev/sda'), /sda3 part\ncryptroot crypt/)
+    const status = await inside('cryptsetup status cryptroot')
+    assert.match(status, /type: +LUKS2/)
+    assert.match(status, /cipher: +aes-xts-plain64/)
+    assert.match(status, /keysize: +512/)
+    const dump = await inside('cryptsetup luksDump --dump-json-metadata /dev/sda3')
+    const { keyslots } = JSON.parse(dump) as { keyslots: Record<string, { kdf: Record<string, unknown> }> }
+    assert.equal(Object.keys(keyslots), ['0', '1'])
+    for (const { kdf } of Object.values(keyslots))
+      assert.equal([kdf.type, kdf.memory, kdf.time, kdf.cpus], ['argon2id', 65536, 4, 2])
+    assert.match(report, /65536/)
+  })
+
+  test('tells by name who can unlock it', async () => {
+    const listed = await good(['provision-luks', '--custodians', 'list'])
+    assert.match(listed, /alice/)
+    assert.match(listed, /bob/)
+  })
+
+  test('shows nothing of its root on the raw disk; what lies on /boot can be found there', async () => {
+    const open = `open-${canary}`
+    await inside(`echo ${canary} > /root/canary; echo ${open} > /boot/canary; sync`)
+    await machine.power('off')
+    assert.is(await machine.found(open), 1, 'the search finds what is there')
+    assert.is((await machine.found(canary)) - (await machine.found(open)), 0)
+  })
+
+  test('tells a wrong passphrase from a wrong key, and unlocks for bob', async () => {
+    await restart()
+    const stranger = await run(['unlock', '--as', 'bob'], [passphrase()])
+    assert.is(stranger.code, 6, stranger.stderr)
+    const other = `${labPath('luks', 'env')}/stranger.env`
+    await $`sed 's#^UNLOCK_SSH_KEY=.*#UNLOCK_SSH_KEY=${keyOf('carol')}#' ${machine.env} > ${other}; chmod 600 ${other}`
+    const refused = await start(other, ['unlock'], [secrets.bob]).done
+    assert.is(refused.code, 3, refused.stderr)
+    assert.match(
+      await good(['unlock', '--as', 'bob'], [secrets.bob]),
+      /is unlocked, its root is the encrypted disk/,
+    )
+    assert.is(await inside('cat /root/canary'), canary)
+  })
+
+  test('gives no shell at its prompt, neither over ssh nor on the console, nor in the boot menu', async () => {
+    await machine.power('off')
+    await machine.power('on')
+    await until('the boot menu', 60, async () =>
+      /GNU GRUB/.test(await machine.console()) ? true : undefined,
+    ).catch(() => {})
+    await machine.type('c')
+    await until('the prompt', 240, async () => {
+      const said = await machine.console()
+      if (/Enter username/.test(said)) await machine.type('\u001b')
+      assert.not.match(said, /grub> ?$/m)
+      return /Please unlock disk/.test(said) ? true : undefined
+    })
+    const hosts = `${labPath('luks', 'env')}/unlock_known_hosts`
+    const asked = await $try({ input: 'wrong', timeout: '60s' })`${ssh('alice', '2222', hosts)} id`
+    assert.not.match(asked.stdout, /uid=/)
+    for (const flag of ['-R', '-L']) {
+      const forward = [flag, '12345:127.0.0.1:22', '-o', 'ExitOnForwardFailure=yes']
+      const [program = '', ...rest] = ssh('alice', '2222', hosts)
+      const tried = await $try({ input: 'wrong', timeout: '60s' })`${[program, ...forward, ...rest]}`
+      assert.is.not(tried.exitCode, 0)
+    }
+    for (let i = 0; i < 4; i++) {
+      await machine.type('not the passphrase\r')
+      await new Promise((done) => setTimeout(done, 12_000))
+    }
+    const said = await machine.console()
+    assert.match(said, /bad password or options/, 'it was asked')
+    assert.not.match(said, /\(initramfs\)|BusyBox|# $/)
+  })
+
+  test('lets carol in after she was added, and bob no more after he was revoked', async () => {
+    await good(['unlock', '--as', 'alice'], [secrets.alice])
+    await good(
+      ['provision-luks', '--custodians', 'add', 'carol', `${keyOf('carol')}.pub`],
+      [secrets.alice, secrets.carol],
+    )
+    await good(['provision-luks', '--custodians', 'revoke', 'bob', '--confirm', 'bob'], [secrets.alice])
+    const three = `${labPath('luks', 'env')}/carol.env`
+    const both = ['alice', 'carol'].map((name) => `${keyOf(name)}.pub`).join()
+    await $`sed 's#^CUSTODIANS=.*#CUSTODIANS=${both}#' ${machine.env} > ${three}; chmod 600 ${three}`
+    await restart()
+    const bob = await run(['unlock', '--as', 'bob'], [secrets.bob])
+    assert.is(bob.code, 3, bob.stderr)
+    const old = await run(['unlock', '--as', 'alice'], [secrets.bob])
+    assert.is(old.code, 6, 'his passphrase opens nothing')
+    assert.is((await start(three, ['unlock', '--as', 'carol'], [secrets.carol]).done).code, 0)
+    const backups = await machine.world.storagebox.exec('find /box -path "*luks-headers*" -type f')
+    assert.ok(backups.split('\n').length >= 2, backups)
+    assert.ok(existsSync(known()) && readFileSync(known(), 'utf8').includes(machine.address))
+  })
+})
