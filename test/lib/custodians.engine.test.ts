@@ -1,6 +1,6 @@
 /** The custodians' verbs with real cryptsetup and gpg; the host's folders, its initramfs and the Storage Box are folders here. */
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { entriesOf } from '../../ops/lib/custodian-list.ts'
@@ -193,6 +193,25 @@ describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, a
       (await readHeader(local, disk)).slots.map((one) => one.custodian),
       ['alice', 'bob', 'carol'],
     )
+  })
+
+  test('a change that could not be backed up is not begun, and one that was not is backed up later', async () => {
+    const disk = await provisioned()
+    assert.is((await add(disk, 'carol')).code, 0)
+    const before = readFileSync(disk)
+    renameSync(join(dir, 'box'), join(dir, 'away'))
+    const away = await run(disk, ['revoke', 'bob'], passphraseOf('alice'))
+    renameSync(join(dir, 'away'), join(dir, 'box'))
+    assert.is(away.code, 5, away.err)
+    assert.ok(before.equals(readFileSync(disk)))
+    const had = backups().at(-1) as string
+    assert.is((await run(disk, ['revoke', 'bob'], passphraseOf('alice'))).code, 0)
+    rmSync(join(dir, 'box/backups/luks-headers', backups().at(-1) as string), { recursive: true })
+    assert.is(backups().at(-1), had)
+    const again = await run(disk, ['revoke', 'bob'])
+    assert.is(again.code, 0, again.err)
+    assert.match(again.err, 'bob is gone already, but not from the newest header backup')
+    assert.is((await run(disk, ['revoke', 'bob'])).code, 2)
   })
 
   test('a slot that was made and not named becomes its own, or is revoked by its number', async () => {
