@@ -17,6 +17,8 @@ import { layoutOf, stageOf } from './lib/layout.ts'
 import { withLock } from './lib/lock.ts'
 import { closeRoot } from './lib/new-root.ts'
 import { operatorKeys } from './lib/operator-keys.ts'
+import { keptLayout } from './lib/preserve-layout.ts'
+import { checkAttested, preserve } from './lib/preserving.ts'
 import { provisioningEnv, systemOf, wishOf } from './lib/provisioning.ts'
 import { bootFromDisk, intoRescue, serverApi } from './lib/rescue.ts'
 import { consoleSteps } from './lib/rescue-console.ts'
@@ -28,11 +30,13 @@ const help = `
 ops/provision-luks.ts: encrypt a server's disk, out of its rescue system
 
 Wipes the disk and unpacks a system on an encrypted one that two custodians at least
-can unlock over ssh after each start; or lists and changes those custodians. The same
-call goes on after a failure. Asks for each custodian's passphrase, in the order of
-CUSTODIANS; without a terminal they are the lines of stdin.
+can unlock over ssh after each start; or encrypts the system that is there; or lists
+and changes those custodians. The same call goes on after a failure. Asks for each
+custodian's passphrase, in the order of CUSTODIANS; without a terminal they are the
+lines of stdin.
 
   tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --archive root.tar.zst
+  tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --preserve --backup-attested LABEL
   tsx ops/provision-luks.ts --custodians list | add NAME KEYFILE | revoke NAME | verify NAME
 
   --disk PATH     the whole disk; what it holds is shown before it is lost
@@ -40,6 +44,8 @@ CUSTODIANS; without a terminal they are the lines of stdin.
   --size GB       its size, about
   --archive FILE  a root file system: .tar, .tar.gz, .tar.zst or .tar.xz of this machine,
                   or rescue:PATH, one that the rescue system has
+  --preserve      encrypt the system that is there where it lies, with --backup-attested LABEL:
+                  a dump on the Storage Box that was restored. Interrupted, the same call goes on
   --confirm S     the serial, instead of typing it; nothing stands for it
   --hostname N    of the new system (default everyskill)
   --ip A          its IPv4 address, with --gateway G; else DHCP
@@ -60,6 +66,8 @@ const options = {
   gateway: { type: 'string' },
   console: { type: 'string' },
   'start-over': { type: 'boolean' },
+  preserve: { type: 'boolean' },
+  'backup-attested': { type: 'string' },
   custodians: { type: 'string' },
   json: { type: 'boolean' },
 } as const
@@ -112,24 +120,29 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
 
   async function provision(host: Host): Promise<void> {
     const facts = await timed('preflight', () => preflight(host, session, wish, place === 'rescue'))
-    const stage = flags['start-over'] ? 'blank' : stageOf(facts)
+    const kept = flags.preserve ? keptLayout(facts) : undefined
+    const stage = kept || flags['start-over'] ? 'blank' : stageOf(facts)
     for (const line of holdings(facts)) session.say(`  ${line}`)
+    const here = new Host('operator', [], session)
+    const label = flags['backup-attested'] ?? ''
+    if (kept) await checkAttested(here, session, flags.env, env, label)
     const asked = await askPassphrases()
-    const lost = `${wish.disk} of ${env.SERVER_HOST}, serial ${wish.serial}`
-    const text =
-      stage === 'blank' ? `Everything on ${lost} is lost now.` : `An earlier call is gone on with: ${lost}.`
+    const which = `${wish.disk} of ${env.SERVER_HOST}, serial ${wish.serial}`
+    const text = kept
+      ? `The system on ${which} is encrypted where it lies. What fails on the way there costs it: there is ${label}.`
+      : stage === 'blank'
+        ? `Everything on ${which} is lost now.`
+        : `An earlier call is gone on with: ${which}.`
     await session.confirm(wish.serial, text, flags.confirm)
 
     // --- point of no return ---
 
-    const here = new Host('operator', [], session)
-    const layout = layoutOf(wish.disk)
-    const to = {
-      ...{ host, here, session, timed, envFile: flags.env, env, layout, custodians, passphrases: asked },
-    }
-    const all = { ...to, cost: costOf(env), system: systemOf(flags, env, custodians, keys, facts.screen) }
-    const done = await wipe(all, stage, facts.disk?.size ?? 0, wish.archive)
-    await makeReady(all, done)
+    const layout = kept ?? layoutOf(wish.disk)
+    const system = systemOf(flags, env, custodians, keys, facts.screen)
+    const about = { layout, custodians, passphrases: asked, cost: costOf(env), system }
+    const to = { host, here, session, timed, envFile: flags.env, env, ...about }
+    const done = kept ? await preserve(to, kept) : await wipe(to, stage, facts.disk?.size ?? 0, wish.archive)
+    await makeReady(to, done)
     await timed('close the disk', () => closeRoot(host, session))
   }
 

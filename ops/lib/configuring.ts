@@ -8,7 +8,7 @@ import { type Layout, newRoot } from './layout.ts'
 import type { SystemFile } from './new-system.ts'
 import { privateDir } from './private-dir.ts'
 import type { Session } from './session.ts'
-import { sh } from './sh.ts'
+import { lines, sh } from './sh.ts'
 
 const dropbearKey = '/etc/dropbear/initramfs/dropbear_ed25519_host_key'
 
@@ -45,7 +45,6 @@ export async function putSystemFiles(
     exclusive(
       sh`umask 022
 tar -x -p --no-overwrite-dir --numeric-owner -C ${newRoot} -f -
-rm -f ${newRoot}/etc/netplan/*.yaml ${newRoot}/run/netplan/*.yaml
 sync -f ${newRoot}`,
       'provision',
     ),
@@ -53,24 +52,27 @@ sync -f ${newRoot}`,
   )
 }
 
-/** The new system's own parts: host keys that nobody had before, networkd, no password. */
-const settle = sh`rm -f /etc/ssh/ssh_host_*
-ssh-keygen -q -A
-find /etc/dropbear/initramfs -name 'dropbear_*_host_key*' -delete
+/** A host key of the prompt's own; /boot is plain, so it must not be sshd's. */
+export const promptKey = sh`find /etc/dropbear/initramfs -name 'dropbear_*_host_key*' -delete
 dropbearkey -t ed25519 -f ${dropbearKey} > /dev/null 2>&1
 chmod 600 ${dropbearKey}
+ssh-keygen -q -A
+rm -f /installimage.conf
+sync`
+
+/** A new system's own parts: sshd's host keys that nobody had before, networkd, no password, no network but ours. */
+export const freshParts = sh`rm -f /etc/ssh/ssh_host_* /etc/netplan/*.yaml
 passwd -q -l root
 systemctl enable systemd-networkd > /dev/null 2>&1
 systemctl mask networking.service > /dev/null 2>&1
-rm -f /installimage.conf
 if [ ! -e /usr/lib/systemd/systemd-resolved ]; then
   rm -f /etc/resolv.conf
   cat /run/systemd/resolve/stub-resolv.conf > /etc/resolv.conf
-fi
-sync`
+fi`
 
-export async function settleSystem(host: Host, session: Session): Promise<void> {
-  await runInside(host, session, settle)
+/** What no file of ours can say. @param kept the system stays as it is but for its disk */
+export async function settleSystem(host: Host, session: Session, kept: boolean): Promise<void> {
+  await runInside(host, session, kept ? promptKey : lines(freshParts, promptKey))
 }
 
 /** The public halves of the new host keys: of the unlock prompt's Dropbear and of the system's sshd. */
@@ -89,7 +91,7 @@ cat /etc/ssh/ssh_host_ed25519_key.pub`,
 }
 
 /** The image that asks for the passphrase, and the boot loader; the entries start without a password, and nothing else does. */
-const loader = (
+export const loader = (
   disk: string,
 ) => sh`sed -i '/--unrestricted/! s/^CLASS="\\(.*\\)"$/CLASS="\\1 --unrestricted"/' /etc/grub.d/10_linux
 grep -q -- '^CLASS=.*--unrestricted' /etc/grub.d/10_linux

@@ -2,7 +2,7 @@ import type { Custodian } from './custodian.ts'
 import { checkPassphrase } from './custodian.ts'
 import { type DiskFacts, withChildren } from './disk.ts'
 import { Fail } from './fail.ts'
-import { luksLabel, newRoot } from './layout.ts'
+import { base, luksLabel } from './layout.ts'
 
 /** What the operator says of the disk that is to be encrypted. */
 export interface Wish {
@@ -59,7 +59,7 @@ const checks: Check[] = [
   ({ disk }) => {
     const used = (disk ? withChildren(disk) : []).flatMap(({ name, mountpoints }) =>
       mountpoints
-        .filter((path) => path !== newRoot && path !== `${newRoot}/boot`)
+        .filter((path) => !path.startsWith(`${base}/`))
         .map((path) =>
           path === '[SWAP]'
             ? `${name} is swapped on: swapoff ${name}`

@@ -6,6 +6,7 @@ import { readEnv } from './env.ts'
 import { Fail } from './fail.ts'
 import { hostNames } from './host.ts'
 import type { Wish } from './interlocks.ts'
+import { isLabel } from './manifest.ts'
 import { remoteArchive } from './new-root.ts'
 import type { System } from './new-system.ts'
 import { rescueNames } from './rescue.ts'
@@ -33,6 +34,9 @@ export function provisioningEnv(envFile: string) {
 export type ProvisioningEnv = ReturnType<typeof provisioningEnv>
 
 interface Flags {
+  preserve?: boolean | undefined
+  'start-over'?: boolean | undefined
+  'backup-attested'?: string | undefined
   disk?: string | undefined
   serial?: string | undefined
   size?: string | undefined
@@ -50,7 +54,16 @@ export function wishOf(flags: Flags, env: { LUKS_MEMORY: string }): Wish & { arc
     /^\/dev\/[a-z0-9/_-]+$/i.test(disk) ? '' : '--disk: the whole disk, such as /dev/sda',
     /^[\w.:-]+$/.test(serial) ? '' : '--serial: what lsblk -dno SERIAL says of the disk',
     Number(size) > 0 ? '' : '--size: about how many GB the disk has, such as 40',
-    archive === '' ? '--archive: the root file system that is unpacked on the new disk' : '',
+    archive === '' && !flags.preserve
+      ? '--archive: the root file system that is unpacked on the new disk'
+      : '',
+    archive !== '' && flags.preserve ? '--archive and --preserve: either' : '',
+    flags.preserve && flags['start-over']
+      ? '--start-over and --preserve: a system that stays cannot be begun anew'
+      : '',
+    flags.preserve && !isLabel(flags['backup-attested'] ?? '')
+      ? '--preserve needs --backup-attested: the label of a dump that was restored, such as 20261121T000000Z'
+      : '',
     archive === '' || remoteArchive(archive) || existsSync(archive)
       ? ''
       : `--archive: ${archive} does not exist`,
@@ -71,7 +84,7 @@ export function systemOf(
   custodians: readonly Custodian[],
   keys: readonly string[],
   screen: boolean,
-): Omit<System, 'luks' | 'boot'> {
+): Omit<System, 'luks' | 'boot' | 'kept'> {
   const ipv6 = env.PUBLIC_IPV6
   const network =
     ip && gateway ? { kind: 'static' as const, address: ip, gateway, ipv6 } : { kind: 'dhcp' as const, ipv6 }

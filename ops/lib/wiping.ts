@@ -6,13 +6,14 @@ import { readHeader } from './header.ts'
 import { backUpHeader } from './header-backup.ts'
 import type { HeaderBackupEnv } from './header-manifest.ts'
 import type { Host } from './host.ts'
-import { type Layout, makePartitions, type Stage } from './layout.ts'
+import { type Layout, makePartitions, newRoot, type Stage } from './layout.ts'
 import { checkHeader, format, giveSlots } from './luks-format.ts'
 import { makeFileSystems, mark, openRoot, unpack } from './new-root.ts'
 import { configurationOf, type System, systemFiles } from './new-system.ts'
 import { checkOffline, searchPassphrases } from './offline-check.ts'
 import { pinHostKey } from './operator-keys.ts'
 import type { Session } from './session.ts'
+import { sh } from './sh.ts'
 import type { Cost } from './slots.ts'
 import type { HostEnv } from './ssh.ts'
 
@@ -31,7 +32,7 @@ export interface Provisioning {
   custodians: readonly Custodian[]
   passphrases: readonly string[]
   cost: Cost
-  system: Omit<System, 'luks' | 'boot'>
+  system: Omit<System, 'luks' | 'boot' | 'kept'>
 }
 
 /**
@@ -66,7 +67,7 @@ export async function wipe(
 export async function makeReady(to: Provisioning, done: readonly string[]): Promise<void> {
   const { host, here, session, timed, envFile, env, layout, custodians, passphrases, cost } = to
   const ids = session.dryRun ? { luks: 'UUID', boot: 'UUID' } : await identifiers(host, layout)
-  const files = systemFiles({ ...to.system, ...ids })
+  const files = systemFiles({ ...to.system, ...ids, kept: await keptFstab(to, done) })
   const wanted = configurationOf(files)
   if (!isNewest(done, 'configured', wanted)) {
     await timed('configure', async () => {
@@ -74,7 +75,7 @@ export async function makeReady(to: Provisioning, done: readonly string[]): Prom
       await runInside(host, session, packagesScript, { timeout: 3600 })
       // The packages bring configuration of their own.
       await putSystemFiles(host, session, files)
-      await settleSystem(host, session)
+      await settleSystem(host, session, done.includes('preserved'))
       await mark(host, session, `configured:${wanted}`)
     })
   }
@@ -95,6 +96,18 @@ export async function makeReady(to: Provisioning, done: readonly string[]): Prom
     const { label } = await backUpHeader(host, here, session, envFile, env, layout.luks)
     await mark(host, session, `header:${label}`)
   })
+}
+
+/** The fstab of a system that stays; undefined for a new one. Ours of an earlier call goes through unchanged. */
+async function keptFstab(
+  { host, session }: Provisioning,
+  done: readonly string[],
+): Promise<string | undefined> {
+  if (!done.includes('preserved')) return undefined
+  if (session.dryRun) return ''
+  return host.read(
+    sh`grep -vE '^[^#[:space:]]+[[:space:]]+/(boot)?[[:space:]]' ${`${newRoot}/etc/fstab`} || true`,
+  )
 }
 
 /** Whether the last of the marks of a phase is for what is wanted now. */

@@ -100,7 +100,7 @@ describe('provisioning a disk that may be lost', ({ test, before, after }) => {
       'luksAddKey',
       'mkfs.ext4',
       'sha256sum',
-      'etc/netplan',
+      '--no-overwrite-dir',
       'grub-install',
       'unmkinitramfs',
     ]
