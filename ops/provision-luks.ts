@@ -38,6 +38,7 @@ lines of stdin.
   tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --archive root.tar.zst
   tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --preserve --backup-attested LABEL
   tsx ops/provision-luks.ts --custodians list | add NAME KEYFILE | revoke NAME | verify NAME
+  tsx ops/provision-luks.ts --custodians restore-header DEVICE [LABEL]    in the rescue system
 
   --disk PATH     the whole disk; what it holds is shown before it is lost
   --serial S      its serial: lsblk -dno SERIAL
@@ -74,7 +75,7 @@ const options = {
 
 await main({ help, options, positionals: true }, async ({ flags, words, session }: Call<typeof options>) => {
   if (flags.custodians !== undefined)
-    return custodianVerb(session, flags.env, flags.custodians, words, flags.json ?? false)
+    return custodianVerb(session, flags.env, flags.custodians, words, flags.json ?? false, flags.confirm)
   if (words.length > 0) throw new Fail('usage', `${words[0]}: not understood. See --help`)
   const env = provisioningEnv(flags.env)
   const wish = wishOf(flags, env)

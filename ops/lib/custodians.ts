@@ -4,6 +4,7 @@ import { entriesOf } from './custodian-list.ts'
 import { changing, costOf, type Encrypted } from './custody-change.ts'
 import { Fail } from './fail.ts'
 import { type Header, readHeader } from './header.ts'
+import { headerBackups, headerBox, headerManifest } from './header-manifest.ts'
 import { keysAtPrompt, letIn } from './prompt-keys.ts'
 import { addSlot, dropToken, killSlot, slotOpenedBy } from './slots.ts'
 
@@ -61,6 +62,10 @@ export async function revokeCustodian(disk: Encrypted, name: string): Promise<vo
     const [header, keys] = [await readHeader(host, device), await keysAtPrompt(host)]
     const entries = entriesOf(header, keys)
     const going = entries.find((one) => one.name === name)
+    if (!going && (await inNewestBackup(disk, name))) {
+      session.say(`  ${name} is gone already, but not from the newest header backup`)
+      return
+    }
     if (!going)
       throw new Fail('usage', `there is no custodian ${name}: ${entries.map((one) => one.name).join(', ')}`)
     const staying = header.slots.filter((one) => one.custodian !== undefined && one.custodian !== name)
@@ -96,6 +101,15 @@ export async function revokeCustodian(disk: Encrypted, name: string): Promise<vo
     const others = keys.filter((one) => one.name !== name)
     await session.step(`shut the key of ${name} out of the prompt`, () => letIn(host, session, others))
   })
+}
+
+/** Whether the newest header backup still has somebody: a revocation was cut short before its own. */
+async function inNewestBackup({ here, session, envFile, env }: Encrypted, name: string): Promise<boolean> {
+  const box = headerBox(envFile, env)
+  const newest = (await headerBackups(here, session, box)).at(-1)
+  if (!newest) return false
+  const { slots } = await headerManifest(here, session, box, newest)
+  return slots.some((one) => one.custodian === name)
 }
 
 /**

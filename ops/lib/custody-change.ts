@@ -4,6 +4,7 @@ import { backUpHeader } from './header-backup.ts'
 import { type HeaderBackupEnv, headerBackupNames, headerBackups, headerBox } from './header-manifest.ts'
 import type { Host } from './host.ts'
 import { withLock } from './lock.ts'
+import { checkRecipients } from './recipients.ts'
 import { recorded } from './recorded.ts'
 import type { Session } from './session.ts'
 import type { Cost } from './slots.ts'
@@ -40,8 +41,10 @@ export async function changing(disk: Encrypted, what: string, work: () => Promis
   const { host, here, session, envFile, env, device } = disk
   await withLock(host, session, { name: 'luks', who: operator(), what }, () =>
     recorded(host, session, what, async (about) => {
-      await work()
+      // First, so that a box which does not answer stops a change that could not be backed up.
       const old = session.dryRun ? [] : await headerBackups(here, session, headerBox(envFile, env))
+      await checkRecipients(envFile, env, session)
+      await work()
       const { label } = await session.step('back up the header, count its slots', () =>
         backUpHeader(host, here, session, envFile, env, device),
       )

@@ -6,6 +6,7 @@ import type { Host } from './host.ts'
 import type { Session } from './session.ts'
 import { sh } from './sh.ts'
 import { pinned, sshFlags } from './ssh.ts'
+import { leftPrompt } from './waiting-host.ts'
 
 export { atPrompt } from './waiting-host.ts'
 
@@ -40,11 +41,17 @@ export function promptAt(address: string, port: number, knownHosts: string, key:
 
 /**
  * Gives one passphrase to the prompt, once and without a newline, which would be part of it.
- * Returns when the host says that it is unlocked, or when it took the passphrase and went on before it could say so.
+ * Returns when the host says that it is unlocked, or when it took the passphrase and left its prompt before it could say so.
+ * @param patience seconds in which it has to leave the prompt then
  * @throws Fail `unverified`: a wrong passphrase. `refused`: a key that the prompt does not know. `noConnection`: no way
  *   there. `failed`: the prompt was not ready, and read nothing.
  */
-export async function unlock(session: Session, prompt: Prompt, passphrase: string): Promise<void> {
+export async function unlock(
+  session: Session,
+  prompt: Prompt,
+  passphrase: string,
+  patience = 120,
+): Promise<void> {
   if (session.dryRun) return session.wouldRun('operator', `${prompt.ssh.join(' ')} < the passphrase`)
   const answer = await session.command(() =>
     $({ input: Buffer.from(passphrase) })`${prompt.ssh}`
@@ -52,11 +59,17 @@ export async function unlock(session: Session, prompt: Prompt, passphrase: strin
       .quiet()
       .timeout(answerTime * 1000),
   )
-  judge(prompt, answer.exitCode, answer.stdout, answer.stderr, session)
+  if (judge(prompt, answer.exitCode, answer.stdout, answer.stderr)) return
+  session.say('  the connection ended before the answer came')
+  if (await leftPrompt(prompt.address, prompt.port, patience)) return
+  throw new Fail(
+    'unverified',
+    `${prompt.name} still waits at its prompt after ${patience} s: the passphrase is wrong, or did not arrive. It was tried once`,
+  )
 }
 
 /**
- * What the answer of cryptroot-unlock means. The words are those of Debian's cryptsetup, the same in 2.6 and 2.7.
+ * What the answer of cryptroot-unlock means: true for unlocked, false when that has to be found out otherwise. The words are those of Debian's cryptsetup, the same in 2.6 and 2.7.
  * @see https://salsa.debian.org/cryptsetup-team/cryptsetup/-/blob/debian/latest/debian/initramfs/cryptroot-unlock
  */
 export function judge(
@@ -64,9 +77,8 @@ export function judge(
   code: number | null,
   stdout: string,
   stderr: string,
-  session: Pick<Session, 'say'>,
-): void {
-  if (code === 0 || /set up successfully/.test(stderr)) return
+): boolean {
+  if (code === 0 || /set up successfully/.test(stderr)) return true
   const why = stderr.trim().split('\n').slice(-3).join('\n')
   if (/bad password or options|maximum number of tries exceeded/.test(stderr))
     throw new Fail(
@@ -78,11 +90,8 @@ export function judge(
       'failed',
       `${name} does not ask for a passphrase yet, and read none. Run this again. ${why}`,
     )
-  // The initramfs ends its connections when it goes on, sometimes before the answer is through.
-  if (/Please unlock disk/.test(stdout) || /waiting for PID/.test(stderr)) {
-    session.say('  the connection ended before the answer came; whether the host starts will tell')
-    return
-  }
+  // The initramfs ends its connections when it goes on, sometimes before the answer is through; and it waits for ten seconds only.
+  if (/Please unlock disk/.test(stdout) || /waiting for PID/.test(stderr)) return false
   if (/permission denied/i.test(stderr))
     throw new Fail(
       'refused',

@@ -53,6 +53,11 @@ async function until(seconds: number, look: () => Promise<boolean>): Promise<boo
   }
 }
 
+/** Waits for Dropbear to be gone, which the initramfs ends when it goes on. */
+export async function leftPrompt(address: string, port: number, seconds: number): Promise<boolean> {
+  return until(seconds, async () => !isPrompt(await banner(address, port, 5)))
+}
+
 /** Where a host is in its start: at the unlock prompt, up with its own sshd, or neither answers. */
 export type Where = 'waiting' | 'up' | 'silent'
 

@@ -1,31 +1,20 @@
 /** The custodians' verbs with real cryptsetup and gpg; the host's folders, its initramfs and the Storage Box are folders here. */
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { entriesOf } from '../../ops/lib/custodian-list.ts'
 import { type Header, readHeader } from '../../ops/lib/header.ts'
 import { Host } from '../../ops/lib/host.ts'
-import { addSlot, slotOpenedBy } from '../../ops/lib/slots.ts'
+import { slotOpenedBy } from '../../ops/lib/slots.ts'
 import { describe } from '../describe.ts'
+import { custodiansScript, encryptedHost, updateInitramfs } from '../encrypted.ts'
 import { folders } from '../folders.ts'
-import { cost, headerBoxIn, volumeIn } from '../header-box.ts'
+import { headerBoxIn } from '../header-box.ts'
 import { Listener } from '../hosts.ts'
 
 const root = join(import.meta.dirname, '../..')
-const fixture = join(root, 'test/fixtures/cli/custodians.ts')
 const passphraseOf = (name: string) => `the long passphrase of ${name}`
-
-/** An initramfs that is a tar of the keys, in the place where Dropbear has them. */
-const programs = {
-  'update-initramfs': `cd DIR; [ ! -e full ] || { echo "No space left on device" >&2; exit 1; }
-for kernel in 6.1 6.8; do
-  tree=$(mktemp -d); mkdir -p "$tree/main/root-AbCdEf/.ssh"
-  cp \${stale:-dropbear}/authorized_keys "$tree/main/root-AbCdEf/.ssh/"
-  tar -C "$tree" -cf boot/initrd.img-$kernel . ; rm -r "$tree"
-done`,
-  unmkinitramfs: 'mkdir -p "$2"; tar -C "$2" -xf "$1"',
-}
 
 describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, after }) => {
   const folder = folders({ before, after })
@@ -49,7 +38,7 @@ describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, a
   /** Runs a verb on a disk; what it asks for is answered line by line. */
   function run(disk: string, words: string[], ...answers: string[]): Promise<Ran> {
     const at = [join(disk, '..'), disk, ...words, '--env', join(dir, '.env')]
-    const child = spawn(process.execPath, ['--import', 'tsx', fixture, ...at], {
+    const child = spawn(process.execPath, ['--import', 'tsx', custodiansScript, ...at], {
       cwd: root,
       env: { ...process.env, PATH: path, OPS_QUIET: '', NO_COLOR: '1' },
       stdio: 'pipe',
@@ -70,23 +59,10 @@ describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, a
 
   /** A host with two custodians: alice in slot 0, bob in slot 1. */
   async function provisioned(): Promise<string> {
-    const at = folder()
-    const host = join(at, 'host')
-    for (const name of ['bin', 'dropbear', 'boot']) mkdirSync(join(host, name), { recursive: true })
-    for (const [name, body] of Object.entries(programs))
-      writeFileSync(join(host, 'bin', name), `#!/bin/bash\n${body.replace('DIR', host)}\n`, { mode: 0o755 })
-    const disk = volumeIn(at, passphraseOf('alice'))
-    await addSlot(local, session, disk, newcomer('alice', 0))
-    const ran = await run(disk, ['add', 'alice', 'alice.pub'])
-    assert.is(ran.code, 0, ran.err)
-    const bob = await add(disk, 'bob')
-    assert.is(bob.code, 0, bob.err)
+    const disk = await encryptedHost(folder(), join(dir, 'alice.pub'), passphraseOf('alice'))
+    for (const ran of [await run(disk, ['add', 'alice', 'alice.pub']), await add(disk, 'bob')])
+      assert.is(ran.code, 0, ran.err)
     return disk
-  }
-  const newcomer = (name: string, slot: number) => {
-    const said = execFileSync('ssh-keygen', ['-lf', join(dir, `${name}.pub`)], { encoding: 'utf8' })
-    const custodian = { name, key: '', fingerprint: said.split(' ')[1] as string }
-    return { slot, custodian, passphrase: passphraseOf(name), cost }
   }
   const add = (disk: string, name: string, opener = passphraseOf('alice')) =>
     run(disk, ['add', name, `${name}.pub`], opener, passphraseOf(name))
@@ -219,6 +195,25 @@ describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, a
     )
   })
 
+  test('a change that could not be backed up is not begun, and one that was not is backed up later', async () => {
+    const disk = await provisioned()
+    assert.is((await add(disk, 'carol')).code, 0)
+    const before = readFileSync(disk)
+    renameSync(join(dir, 'box'), join(dir, 'away'))
+    const away = await run(disk, ['revoke', 'bob'], passphraseOf('alice'))
+    renameSync(join(dir, 'away'), join(dir, 'box'))
+    assert.is(away.code, 5, away.err)
+    assert.ok(before.equals(readFileSync(disk)))
+    const had = backups().at(-1) as string
+    assert.is((await run(disk, ['revoke', 'bob'], passphraseOf('alice'))).code, 0)
+    rmSync(join(dir, 'box/backups/luks-headers', backups().at(-1) as string), { recursive: true })
+    assert.is(backups().at(-1), had)
+    const again = await run(disk, ['revoke', 'bob'])
+    assert.is(again.code, 0, again.err)
+    assert.match(again.err, 'bob is gone already, but not from the newest header backup')
+    assert.is((await run(disk, ['revoke', 'bob'])).code, 2)
+  })
+
   test('a slot that was made and not named becomes its own, or is revoked by its number', async () => {
     const disk = await provisioned()
     const nameless = async () => {
@@ -263,7 +258,7 @@ describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, a
       join(host, 'old/authorized_keys'),
       'command="/bin/cryptroot-unlock" ssh-ed25519 AAAA mallory\n',
     )
-    const program = programs['update-initramfs'].replace('DIR', host)
+    const program = updateInitramfs(host)
     writeFileSync(join(host, 'bin/update-initramfs'), `#!/bin/bash\nstale=old\n${program}\n`)
     const ran = await add(disk, 'carol')
     assert.is(ran.code, 6, ran.err)

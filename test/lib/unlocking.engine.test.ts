@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
 import type { Fail } from '../../ops/lib/fail.ts'
 import { atPrompt, promptAt, unlock } from '../../ops/lib/unlocking.ts'
@@ -78,13 +79,27 @@ describe('unlocking a host', { timeout: 120_000 }, ({ test, before, beforeEach, 
     assert.is(await failure(unlock(session, prompt(), passphrase), /does not ask for a passphrase yet/), 1)
   })
 
-  test('a connection that ends before the answer, or an answer that is late, is no failure yet', async () => {
+  test('a connection that ends before the answer, or an answer that is late, is good when the prompt goes away', async () => {
     for (const mode of ['gone', 'slow']) {
       host.mode(mode)
-      await unlock(session, prompt(), passphrase)
-      assert.ok(host.opened())
-      assert.match(session.said.at(-1) ?? '', /whether the host starts will tell/)
+      const going = (async () => {
+        while (!host.opened()) await sleep(100)
+        await host.off()
+      })()
+      await unlock(session, prompt(), passphrase, 20)
+      await going
+      await host.on()
     }
+  })
+
+  test('and ends with 6 when the prompt stays', async () => {
+    host.mode('slow')
+    const work = unlock(session, prompt(), passphrase, 1)
+    assert.is(
+      await failure(work, /still waits at its prompt after 1 s: the passphrase is wrong, or did not/),
+      6,
+    )
+    assert.is(host.tries(), 1)
   })
 
   test('nothing but cryptroot-unlock runs there, and no port is forwarded', async () => {
