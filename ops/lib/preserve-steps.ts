@@ -20,9 +20,10 @@ part=${luks}
 sys=/sys/class/block/\${part#/dev/}
 start=$(cat "$sys/start")
 sectors=$(cat "$sys/size")
-bootstart=$(( (start + sectors - ${bootMiB} * 2048) / 2048 * 2048 ))
-end=$((bootstart - 1))
-room=$(( (bootstart - start) / 2 - ${reserve} ))`
+bootmib=${bootMiB}
+reserve=${reserve}
+bootstart=$(((start + sectors - bootmib * 2048) / 2048 * 2048))
+room=$(((bootstart - start) / 2 - reserve))`
 }
 
 /** Checks the file system, makes it small enough, and checks it again; nothing is cut here. */
@@ -54,6 +55,7 @@ export function cutScript(layout: KeptLayout): Script {
 info=$(LC_ALL=C sgdisk -i ${luks} "$disk")
 guid=$(sed -n 's/^Partition unique GUID: //p' <<< "$info")
 label=$(sed -n "s/^Partition name: '\\(.*\\)'$/\\1/p" <<< "$info")
+end=$((bootstart - 1))
 last=$((start + sectors - 1))
 sgdisk -a 1 -d ${luks} -n ${luks}":$start:$end" -t ${luks}:8309 -u ${luks}":$guid" -c ${luks}":$label" -n ${boot}":$bootstart:$last" -t ${boot}:8300 -c ${name} "$disk" > /dev/null
 blockdev --rereadpt "$disk" || partx --update "$disk"
@@ -94,10 +96,14 @@ export function beginScript(layout: KeptLayout, cost: Cost): Script {
   return lines(
     release,
     measure,
-    sh`[ "$(e2label ${boot})" = ${partitionNames[1]} ] || { echo "/boot was not copied" >&2; exit ${codes.unverified}; }
-fits ${luks} $(( $(blockdev --getsize64 ${luks}) / 1024 - ${reserve} ))
-cryptsetup reencrypt --encrypt --init-only --type luks2 --batch-mode ${cipher} ${costFlags(cost)} --reduce-device-size 32M --key-file=- ${luks} > /dev/null
-sync ${luks}`,
+    sh`part=${luks}
+boot=${boot}
+[ "$(e2label "$boot")" = ${partitionNames[1]} ] || { echo "/boot was not copied" >&2; exit ${codes.unverified}; }
+reserve=${reserve}
+bytes=$(blockdev --getsize64 "$part")
+fits "$part" $((bytes / 1024 - reserve))
+cryptsetup reencrypt --encrypt --init-only --type luks2 --batch-mode ${cipher} ${costFlags(cost)} --reduce-device-size 32M --key-file=- "$part" > /dev/null
+sync "$part"`,
   )
 }
 
