@@ -76,7 +76,10 @@ export async function machineUp(): Promise<Machine> {
     env: writeEnv(world),
     accelerator,
     power,
-    console: () => exec("tac /disk/console.log | sed '/^=== power on/q' | tac"),
+    console: () =>
+      exec(
+        `awk '/=== power on/ { said = "" } { said = said $0 "\\n" } END { printf "%s", said }' /disk/console.log`,
+      ),
     type: async (keys) => {
       await $({ input: keys })`docker exec -i ${name} socat -u - UNIX-CONNECT:/run/vm/console`
     },
