@@ -19,7 +19,7 @@ import { closeRoot } from './lib/new-root.ts'
 import { operatorKeys } from './lib/operator-keys.ts'
 import { keptLayout } from './lib/preserve-layout.ts'
 import { checkAttested, preserve } from './lib/preserving.ts'
-import { provisioningEnv, systemOf, wishOf } from './lib/provisioning.ts'
+import { checkHeaderBackups, provisioningEnv, systemOf, wishOf } from './lib/provisioning.ts'
 import { bootFromDisk, intoRescue, serverApi } from './lib/rescue.ts'
 import { consoleSteps } from './lib/rescue-console.ts'
 import { leave, placeOf, rescueHost } from './lib/rescue-host.ts'
@@ -82,6 +82,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
   const custodians = custodiansOf(flags.env, env.CUSTODIANS)
   const keys = await operatorKeys(flags.env, env)
   const api = serverApi(flags.env, env, session)
+  const here = new Host('operator', [], session)
   const begun = performance.now()
   const phases: Phase[] = []
   let passphrases: string[] = []
@@ -102,6 +103,9 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
 
   /** From whatever runs there to a server that starts from its encrypted disk. */
   async function prepare(): Promise<void> {
+    await timed('look for a place of the header backup', () =>
+      checkHeaderBackups(here, session, flags.env, env),
+    )
     if (place !== 'rescue') {
       const start = `${env.SERVER_HOST} is reset and starts its rescue system. Nothing is written to a disk yet.`
       await session.confirm(wish.serial, start, flags.confirm)
@@ -124,7 +128,6 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     const kept = flags.preserve ? keptLayout(facts) : undefined
     const stage = kept || flags['start-over'] ? 'blank' : stageOf(facts)
     for (const line of holdings(facts)) session.say(`  ${line}`)
-    const here = new Host('operator', [], session)
     const label = flags['backup-attested'] ?? ''
     if (kept) await checkAttested(here, session, flags.env, env, label)
     const asked = await askPassphrases()

@@ -54,7 +54,7 @@ sync -f ${newRoot}`,
 
 /** A host key of the prompt's own; /boot is plain, so it must not be sshd's. */
 export const promptKey = sh`find /etc/dropbear/initramfs -name 'dropbear_*_host_key*' -delete
-dropbearkey -t ed25519 -f ${dropbearKey} > /dev/null 2>&1
+dropbearkey -t ed25519 -f ${dropbearKey} > /dev/null
 chmod 600 ${dropbearKey}
 ssh-keygen -q -A
 rm -f /installimage.conf
@@ -63,8 +63,8 @@ sync`
 /** A new system's own parts: sshd's host keys that nobody had before, networkd, no password, no network but ours. */
 export const freshParts = sh`rm -f /etc/ssh/ssh_host_* /etc/netplan/*.yaml
 passwd -q -l root
-systemctl enable systemd-networkd > /dev/null 2>&1
-systemctl mask networking.service > /dev/null 2>&1
+systemctl enable systemd-networkd > /dev/null
+systemctl mask networking.service > /dev/null
 if [ ! -e /usr/lib/systemd/systemd-resolved ]; then
   rm -f /etc/resolv.conf
   cat /run/systemd/resolve/stub-resolv.conf > /etc/resolv.conf

@@ -22,12 +22,12 @@ for image in "\${images[@]}"; do
   unmkinitramfs "$image" "$dir/image"
   main=$dir/image
   if [ -d "$main/main" ]; then main=$main/main; fi
-  has() { local found; found=$(find "$main" -path "$main/$1" | head -n 1); [ -n "$found" ] || bad "the initramfs of $kernel lacks $2"; }
-  has '*/sbin/dropbear' Dropbear
-  has '*/bin/cryptroot-unlock' cryptroot-unlock
-  has '*dropbear_ed25519_host_key' "Dropbear's host key"
-  has '*/init-bottom/everyskill-netplan' 'the script that removes what netplan left'
-  grep -q 'virtio_net\.ko' "/lib/modules/$kernel/modules.builtin" || has '*/virtio_net.ko*' virtio_net
+  has() { local found; found=$(find "$main" -path "*$1" | head -n 1); [ -n "$found" ] || bad "the initramfs of $kernel lacks $2"; }
+  has '/sbin/dropbear' Dropbear
+  has '/bin/cryptroot-unlock' cryptroot-unlock
+  has '/dropbear_ed25519_host_key' "Dropbear's host key"
+  has '/init-bottom/everyskill-netplan' 'the script that removes what netplan left'
+  grep -q 'virtio_net\.ko' "/lib/modules/$kernel/modules.builtin" || has '/virtio_net.ko*' virtio_net
   tab=$(cat "$main/cryptroot/crypttab" 2> /dev/null || true)
   case $tab in *tries=0*) ;; *) bad "the crypttab in the initramfs of $kernel has no tries=0: $tab" ;; esac
   case $tab in *${uuid}*) ;; *) bad "the crypttab in the initramfs of $kernel is for another disk: $tab" ;; esac
@@ -39,6 +39,7 @@ for image in "\${images[@]}"; do
 done
 config=/boot/grub/grub.cfg
 grep -q '^set superusers=' "$config" || bad 'the entries of GRUB can be edited'
+grep -q '^[[:space:]]*menuentry .*--class gnu-linux' "$config" || bad 'GRUB has no entry that starts Linux'
 if grep '^[[:space:]]*menuentry .*--class gnu-linux' "$config" | grep -qv -- --unrestricted; then bad 'an entry of GRUB asks for a password that nobody has'; fi
 grep -q '^[[:space:]]*linux.* panic=10' "$config" || bad 'the kernel is started without panic=10'
 if grep -qE '^[[:space:]]*linux.* (single|recovery)' "$config"; then bad 'GRUB has a recovery entry'; fi`
@@ -64,7 +65,7 @@ export async function searchPassphrases(
   passphrases: readonly string[],
 ): Promise<void> {
   const places = ['boot', 'etc', 'root', 'var/log', 'var/tmp', 'tmp'].map((dir) => `${newRoot}/${dir}`)
-  const script = sh`found=$(grep -rlsF -D skip -f - /root /tmp /var/tmp /var/log /run /dev/shm ${places} | head -n 3 || true)
+  const script = sh`found=$(grep -rlsF -D skip --exclude-dir=.oldroot '--exclude=*.tar.*' -f - /root /tmp /var/tmp /var/log /run /dev/shm ${places} | head -n 3 || true)
 if [ -n "$found" ]; then echo "a passphrase stands in $found" >&2; exit ${codes.unverified}; fi`
   const input = `${passphrases.join('\n')}\n`
   await attempt(host, session, exclusive(script, 'provision'), { input, timeout: 900 })

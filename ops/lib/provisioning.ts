@@ -4,12 +4,15 @@ import type { Custodian } from './custodian.ts'
 import { custodyNames } from './custody-change.ts'
 import { readEnv } from './env.ts'
 import { Fail } from './fail.ts'
-import { hostNames } from './host.ts'
+import { type HeaderBackupEnv, headerBackups, headerBox } from './header-manifest.ts'
+import { type Host, hostNames } from './host.ts'
 import type { Wish } from './interlocks.ts'
 import { isLabel } from './manifest.ts'
 import { remoteArchive } from './new-root.ts'
 import type { System } from './new-system.ts'
+import { checkRecipients } from './recipients.ts'
 import { rescueNames } from './rescue.ts'
+import type { Session } from './session.ts'
 
 const wanted = [
   ...[...hostNames, ...custodyNames, ...rescueNames],
@@ -26,6 +29,8 @@ export function provisioningEnv(envFile: string) {
   if (env.SERVER_HOST === 'local') problems.push(`SERVER_HOST is local: a server cannot encrypt its own disk`)
   if (env.SERVER_USER !== 'root')
     problems.push(`SERVER_USER is ${env.SERVER_USER}: the rescue system knows only root`)
+  if (env.SERVER_SSH_PORT !== '22')
+    problems.push(`SERVER_SSH_PORT is ${env.SERVER_SSH_PORT}: the rescue system and a new one listen on 22`)
   if (problems.length > 0)
     throw new Fail('usage', `${envFile}:\n${problems.map((text) => `  ${text}`).join('\n')}`)
   return { ...rest, ...(needed as Record<keyof typeof needed, string>) }
@@ -96,4 +101,19 @@ export function systemOf(
     unlockPort: env.UNLOCK_PORT,
     console: console ?? (screen ? 'tty0' : 'ttyS0'),
   }
+}
+
+/**
+ * Proves that the header can be backed up in the end, before anything is written: keys to encrypt to, and a Storage Box that
+ * answers.
+ * @param here this machine
+ */
+export async function checkHeaderBackups(
+  here: Host,
+  session: Session,
+  envFile: string,
+  env: HeaderBackupEnv,
+): Promise<void> {
+  await checkRecipients(envFile, env, session)
+  await headerBackups(here, session, headerBox(envFile, env))
 }

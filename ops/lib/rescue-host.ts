@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { $ } from 'zx'
@@ -47,11 +48,12 @@ export async function placeOf(
   if (/^SSH-2\.0-dropbear/i.test((await banner(env.SERVER_HOST, Number(env.UNLOCK_PORT), 5)) ?? ''))
     return 'prompt'
   if (!(await banner(env.SERVER_HOST, 22, 5))) return 'silent'
-  return lookInside(envFile, env, session)
+  return lookInside(envFile, env, session, privateDir(session, '/tmp'))
 }
 
-async function lookInside(envFile: string, env: HostEnv, session: Session): Promise<Place> {
-  const host = new Host(env.SERVER_HOST, rescueSsh(envFile, env, privateDir(session, '/tmp'), false), session)
+async function lookInside(envFile: string, env: HostEnv, session: Session, dir: string): Promise<Place> {
+  rmSync(join(dir, 'known_hosts'), { force: true })
+  const host = new Host(env.SERVER_HOST, rescueSsh(envFile, env, dir, false), session)
   try {
     const text = await host.read(sh`hostname; findmnt -nro SOURCE / | head -n 1`, { timeout: 30 })
     const [name, root] = text.split('\n')
@@ -82,7 +84,7 @@ export async function rescueHost(
   if (session.dryRun) return host
   for (;;) {
     const answers = await banner(env.SERVER_HOST, 22, 5)
-    if (answers && (await lookInside(envFile, env, session)) === 'rescue') break
+    if (answers && (await lookInside(envFile, env, session, dir)) === 'rescue') break
     if (performance.now() >= end)
       throw new Fail(
         'noConnection',

@@ -21,6 +21,7 @@ const scripts = {
   backup: { words: [], name: 'SERVER_HOST', bad: 'STORAGEBOX_PORT' },
   'restore-dump': { words: ['--undo', '--confirm', '127.0.0.1'], name: 'SERVER_HOST', bad: 'STORAGEBOX_DIR' },
   restore: { words: ['--undo', '--confirm', '127.0.0.1'], name: 'STORAGEBOX_HOST', bad: 'SERVER_SSH_PORT' },
+  'provision-luks': { words: ['--custodians', 'list'], name: 'SERVER_HOST', bad: 'LUKS_MEMORY' },
   status: { words: [], name: 'PUBLIC_IPV4', bad: 'NEXT_PUBLIC_ROOT_DOMAIN' },
 }
 const malformed = "malformed value ' of a canary"
