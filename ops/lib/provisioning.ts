@@ -3,8 +3,9 @@ import { isIPv4 } from 'node:net'
 import type { Custodian } from './custodian.ts'
 import { custodyNames } from './custody-change.ts'
 import { readEnv } from './env.ts'
+import { attempt } from './exclusive.ts'
 import { Fail } from './fail.ts'
-import { type HeaderBackupEnv, headerBackups, headerBox } from './header-manifest.ts'
+import { type HeaderBackupEnv, headerBox } from './header-manifest.ts'
 import { type Host, hostNames } from './host.ts'
 import type { Wish } from './interlocks.ts'
 import { isLabel } from './manifest.ts'
@@ -13,6 +14,7 @@ import type { System } from './new-system.ts'
 import { checkRecipients } from './recipients.ts'
 import { rescueNames } from './rescue.ts'
 import type { Session } from './session.ts'
+import { boxList } from './storagebox.ts'
 
 const wanted = [
   ...[...hostNames, ...custodyNames, ...rescueNames],
@@ -115,5 +117,5 @@ export async function checkHeaderBackups(
   env: HeaderBackupEnv,
 ): Promise<void> {
   await checkRecipients(envFile, env, session)
-  await headerBackups(here, session, headerBox(envFile, env))
+  await attempt(here, session, boxList(headerBox(envFile, env), true))
 }
