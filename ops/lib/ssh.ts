@@ -74,7 +74,7 @@ export function noConnection(
     : /permission denied/i.test(stderr)
       ? `${name} refused the key. Check ${whose}_USER and ${whose}_SSH_KEY, or the ssh agent.`
       : whose === 'SERVER'
-        ? 'Check SERVER_HOST and SERVER_SSH_PORT, and whether the server waits for its disk to be unlocked after a reboot (runbooks/).'
+        ? 'Check SERVER_HOST and SERVER_SSH_PORT, and whether the server waits for its disk to be unlocked after a reboot (runbooks/unlock-after-reboot.md).'
         : 'Check STORAGEBOX_HOST and STORAGEBOX_PORT, and that ssh is allowed for this account in the console.'
   return `no connection to ${name}: ${cause}\n${mend}`
 }
