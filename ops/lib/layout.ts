@@ -10,6 +10,9 @@ export const luksLabel = 'everyskill'
 /** The partitions that we make, by their names in the partition table. */
 export const partitionNames = ['everyskill-bios', 'everyskill-boot', 'everyskill-luks'] as const
 
+/** The label of our /boot, whose file system is made after the LUKS header. */
+export const bootLabel = 'everyskill-boot'
+
 /** Where things are on the disk. */
 export interface Layout {
   disk: string
@@ -31,7 +34,7 @@ export function layoutOf(disk: string): Layout {
 
 /**
  * How far an earlier call came with this disk.
- * @throws Fail `refused` when our partitions hold what we did not make
+ * @throws Fail `refused` when our partitions hold what we did not make, or the header that was there is gone
  */
 export function stageOf({ disk, signatures }: DiskFacts): Stage {
   const parts = disk ? withChildren(disk).filter(({ type }) => type === 'part') : []
@@ -46,6 +49,12 @@ export function stageOf({ disk, signatures }: DiskFacts): Stage {
   }
   const { luks } = layoutOf(disk?.name ?? '')
   const found = signatures.find(({ device }) => device === luks)
+  const boot = signatures.find(({ device }) => device === layoutOf(disk?.name ?? '').boot)
+  if (!found && boot?.label === bootLabel)
+    throw new Fail(
+      'refused',
+      `the LUKS header of ${luks} is gone, and its /boot is there: put the header back, runbooks/custodians.md, step 7. --start-over wipes the disk`,
+    )
   if (!found) return 'partitioned'
   if (found.type === 'crypto_LUKS' && found.label === luksLabel) return 'formatted'
   throw new Fail(

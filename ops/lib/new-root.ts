@@ -1,7 +1,7 @@
 import { attempt, codes, exclusive } from './exclusive.ts'
 import { mapped } from './header.ts'
 import type { Host } from './host.ts'
-import { base, type Layout, newRoot } from './layout.ts'
+import { base, bootLabel, type Layout, newRoot } from './layout.ts'
 import { local } from './local.ts'
 import { openScript } from './luks-format.ts'
 import type { Session } from './session.ts'
@@ -74,7 +74,7 @@ sync -f ${phases}`
 export async function makeFileSystems(host: Host, session: Session, layout: Layout): Promise<void> {
   const script = lines(
     sh`if mountpoint -q ${base}; then umount -R ${base}; fi
-mkfs.ext4 -q -F -L everyskill-boot ${layout.boot}
+mkfs.ext4 -q -F -L ${bootLabel} ${layout.boot}
 mkfs.ext4 -q -F -L everyskill-root /dev/mapper/${mapped}`,
     mountScript(layout),
     sh`mkdir -p ${`${newRoot}/etc/everyskill`}

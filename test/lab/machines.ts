@@ -2,7 +2,7 @@ import { existsSync, rmSync } from 'node:fs'
 import type { Container } from './containers.ts'
 import { BOX, DOMAIN } from './env.ts'
 import { ADDRESS } from './keys.ts'
-import { $, labPath } from './shell.ts'
+import { $, labDir, labPath } from './shell.ts'
 
 /** A whole engine in a container needs these; not SYS_TIME, SYS_BOOT, SYS_MODULE or SYS_RAWIO. */
 const serverCapabilities =
@@ -63,8 +63,8 @@ export function boxContainer(): Container {
   }
 }
 
-/** Through it the API switches the machine of luksContainer on and off. */
-const powerVolume = 'everyskill-lab-power'
+/** Through this folder the API switches the machine of luksContainer on and off. */
+const power = () => ['--volume', `${labDir('power')}:/power`]
 
 /** Of the box it sees the whole content, and keeps its snapshots where the box's accounts do not reach. It comes after the box. */
 export function hetznerContainer(): Container {
@@ -77,11 +77,11 @@ export function hetznerContainer(): Container {
   return {
     name: 'hetzner',
     address: ADDRESS.hetzner,
-    volumes: { 'everyskill-lab-snapshots': '/snapshots', [powerVolume]: '/power' },
+    volumes: { 'everyskill-lab-snapshots': '/snapshots' },
     options: [
       ...['--memory', '256m', '--volume', `${labPath('certs')}:/certs:ro`, '--volume', `${boxVolume}:/box`],
       ...['--env', `ZONE=${DOMAIN}`, '--env', `WILDCARD=${ADDRESS.server}`, '--env', `NAMES=${pairs.join()}`],
-      ...['--env', `BOX=${BOX.main}`, '--env', `SERVER=${ADDRESS.luks}`],
+      ...['--env', `BOX=${BOX.main}`, '--env', `SERVER=${ADDRESS.luks}`, ...power()],
     ],
   }
 }
@@ -93,7 +93,7 @@ export function luksContainer(): Container {
     name: 'luks',
     address: ADDRESS.luks,
     volumes: { 'everyskill-lab-disk': '/disk' },
-    options: ['--env', `SERIAL=${SERIAL}`, '--volume', `${powerVolume}:/power`, ...kvm],
+    options: ['--env', `SERIAL=${SERIAL}`, ...power(), ...kvm],
   }
 }
 

@@ -140,6 +140,12 @@ describe('how far an earlier call came', ({ test }) => {
     assert.throws(() => stage(['signature\t/dev/sda3 ext4 data']), /sda3 has our name and holds ext4 data/)
   })
 
+  test('is no start anew where the header of a system is gone', () => {
+    const gone = ['signature\t/dev/sda2 ext4 everyskill-boot']
+    assert.throws(() => stage(gone), /LUKS header of \/dev\/sda3 is gone.*put the header back/)
+    assert.is(stage([...gone, 'signature\t/dev/sda3 crypto_LUKS everyskill']), 'formatted')
+  })
+
   test('is shown with what the disk holds', () => {
     const facts = factsIn(looked(lsblk({}, [part({ partlabel: 'p' })]), ['signature\t/dev/sda gpt ']))
     assert.equal(holdings(facts), ['/dev/sda: gpt', "/dev/sda1: a partition 'p', nothing known on it"])

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import type { Run } from '../ops.ts'
-import { ROOT } from '../shell.ts'
+import { $try, ROOT } from '../shell.ts'
 
 export interface Running {
   done: Promise<Run>
@@ -10,6 +10,8 @@ export interface Running {
   said: () => string
   /** Ends it and its children at once, as a lost operator's machine would. */
   kill: () => void
+  /** Ends its ssh connections: to the script the network is lost. */
+  cut: () => Promise<void>
 }
 
 /** Starts a script with a `.env`, as an operator whose answers come on stdin, a line each. */
@@ -29,7 +31,10 @@ export function start(env: string, [name, ...args]: [string, ...string[]], answe
     child.on('error', reject)
     child.on('close', (code) => resolve({ ...run, code: code ?? -1 }))
   })
-  return { done, said: () => run.stderr, kill: () => void process.kill(-(child.pid as number), 'SIGKILL') }
+  const pid = child.pid as number
+  const cut = async () =>
+    void (await $try`pkill -KILL -g ${pid} -x ssh; pkill -KILL -f ${`^ssh: /tmp/everyskill-${pid}-`}`)
+  return { done, said: () => run.stderr, kill: () => void process.kill(-pid, 'SIGKILL'), cut }
 }
 
 /** A passphrase as custodians are told to make them. */

@@ -1,0 +1,241 @@
+/** What can go wrong on the way to the encrypted disk, and afterwards. Long: no part of `npm test`. */
+import * as assert from 'uvu/assert'
+import { describe } from '../describe.ts'
+import { sometime } from '../lab/begin.ts'
+import { forget, recall, remember } from '../lab/luks/cached.ts'
+import { archive, gibibytes, keyOf, type Machine, machineUp } from '../lab/luks/machine.ts'
+import { passphrase, type Running, start } from '../lab/luks/scripts.ts'
+import { $, text, until } from '../lab/shell.ts'
+
+/** The steps of a provisioning after which there is something to lose, as they are printed. */
+const phases = [
+  ...['partition', 'format', 'key slots', 'open', 'file systems', 'install', 'configure', 'boot loader'],
+  ...['verify offline', 'pin the host keys', 'header backup', 'close the disk', 'start from the disk'],
+  ...['unlock as alice', 'unlock test: alice', 'unlock as bob'],
+]
+
+describe('faults of the encrypted disk', { timeout: 3_600_000 }, ({ test, before, after }) => {
+  let machine: Machine
+  let secrets: Record<string, string> = { alice: passphrase(), bob: passphrase() }
+  const answers = () => [secrets.alice ?? '', secrets.bob ?? '']
+  const words = (...more: string[]): [string, ...string[]] => [
+    ...(['provision-luks', '--disk', '/dev/sda', '--serial', machine.serial] as const),
+    ...['--size', String(gibibytes), '--archive', archive, '--confirm', machine.serial, ...more],
+  ]
+  const provision = (...more: string[]) => start(machine.env, words(...more), answers())
+  const unlock = (name: string, secret: string) => start(machine.env, ['unlock', '--as', name], [secret]).done
+  const good = async (running: Running) => {
+    const { code, stdout, stderr } = await running.done
+    assert.is(code, 0, stderr)
+    return stdout
+  }
+  const flags = ['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=5', '-o', 'StrictHostKeyChecking=no']
+  const anyHost = [...flags, '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR']
+  /** Runs a script in whatever system lets the operator in. */
+  const inside = (script: string) =>
+    text(
+      $({
+        timeout: '300s',
+      })`ssh -F none -i ${keyOf('operator')} ${anyHost} ${`root@${machine.address}`} ${script}`,
+    )
+  /** Starts the rescue system, as a person does in the console. */
+  const rescue = async () => {
+    const key = `${keyOf('operator')}.pub`
+    await machine.power('off')
+    await $`docker exec -i everyskill-lab-luks tee /power/keys < ${key} > /dev/null`
+    await machine.exec('touch /power/rescue')
+    await machine.power('on')
+    await until('the rescue system', 240, async () =>
+      (await inside('hostname').catch(() => '')) === 'rescue' ? true : undefined,
+    )
+  }
+  const prompt = () =>
+    until('the prompt', 240, async () =>
+      /Please unlock disk/.test(await machine.console()) ? true : undefined,
+    )
+  const restart = async () => {
+    await machine.power('off')
+    await machine.power('on')
+    await prompt()
+  }
+  /** Waits until a run has done a phase, and a moment of the next one. False if it ended first. */
+  const during = async (running: Running, phase: string) => {
+    let over = false
+    void running.done.then(() => {
+      over = true
+    })
+    const reached = () => running.said().includes(`✓ ${phase} `)
+    while (!over && !reached()) await sometime(50, 100)
+    if (reached()) await sometime(100, 2500)
+    return !over
+  }
+  /** Both custodians unlock, each after a start of their own; no third key slot is there. */
+  const sound = async () => {
+    for (const name of ['alice', 'bob']) {
+      await restart()
+      const { code, stderr } = await unlock(name, secrets[name] ?? '')
+      assert.is(code, 0, stderr)
+    }
+    assert.is(await inside("cryptsetup luksDump /dev/sda3 | grep -c ': luks2$'"), '2')
+  }
+  /** A disk that is provisioned, with the power off. */
+  const provisioned = async () => {
+    const kept = await recall(machine)
+    if (kept) {
+      secrets = kept.secrets
+      return
+    }
+    await forget(machine)
+    const report = await good(provision())
+    await machine.power('off')
+    await remember(machine, secrets, report)
+  }
+  const headerAt = () =>
+    machine.exec("LC_ALL=C grep -abom1 -P 'LUKS\\xba\\xbe' /disk/target.img | head -n 1 | cut -d: -f1")
+
+  before(
+    async () => {
+      machine = await machineUp()
+    },
+    { timeout: 1_800_000 },
+  )
+  after(() => machine?.power('off'))
+
+  test('the interlocks hold on a real rescue system: each refuses, and nothing is written', async () => {
+    await forget(machine)
+    await rescue()
+    await inside(
+      'printf "label: gpt\\n,1G\\n,\\n" | sfdisk -q /dev/sda; udevadm settle; mkfs.ext4 -q /dev/sda1; mkdir -p /mnt/used; sync',
+    )
+    const sum = () => machine.exec('sha256sum < /disk/target.img')
+    const refused = async (wanted: RegExp, ...args: string[]) => {
+      await inside('sync')
+      const before = await sum()
+      const { code, stderr } = await start(machine.env, words(...args), answers()).done
+      assert.is(code, 3, stderr)
+      assert.match(stderr, wanted)
+      assert.is(await sum(), before)
+    }
+    await refused(/serial of \/dev\/sda is LAB4242, not OTHER/, '--serial', 'OTHER', '--confirm', 'OTHER')
+    await refused(/not a whole disk but a part/, '--disk', '/dev/sda1')
+    await refused(/not about 40/, '--size', '40')
+    await refused(/there is no \/dev\/sdb/, '--disk', '/dev/sdb')
+    await refused(/expected LAB4242/, '--confirm', 'yes')
+    await inside('mount -o ro /dev/sda1 /mnt/used')
+    await refused(/\/dev\/sda1 is mounted on \/mnt\/used: umount/)
+    await inside('umount /mnt/used')
+    const cheap = '--pbkdf pbkdf2 --pbkdf-force-iterations 1000'
+    await inside(
+      `printf foreign | cryptsetup luksFormat --type luks2 --batch-mode ${cheap} --label other --key-file=- /dev/sda2; sync`,
+    )
+    await refused(/encrypted by somebody else \(LUKS label 'other'\)/)
+  })
+
+  test('an API that answers with an error, and a server that is locked, are borne', async () => {
+    await machine.power('off')
+    await machine.failNext()
+    const running = provision()
+    assert.ok(await during(running, 'wait for the rescue system'), running.said())
+    running.kill()
+    await running.done
+    assert.match(running.said(), /unknown_error/)
+  })
+
+  test('a connection or an operator that is lost in any phase: the same call goes on', async () => {
+    await forget(machine)
+    for (const [i, phase] of phases.entries()) {
+      const running = provision()
+      const hit = await during(running, phase)
+      if (hit && i % 2 === 0) running.kill()
+      else if (hit) await running.cut()
+      const { code } = await running.done
+      console.log(
+        `${phase}: ${hit ? (i % 2 === 0 ? 'killed' : 'connection cut') : 'was over'}, ended with ${code}`,
+      )
+    }
+    await good(provision())
+    await sound()
+  })
+
+  test('a power cut in any phase after the partitions: the same call goes on', async () => {
+    await forget(machine)
+    for (const phase of phases) {
+      const running = provision()
+      const hit = await during(running, phase)
+      await machine.power('off')
+      running.kill()
+      await running.done
+      await machine.power('on')
+      console.log(`${phase}: ${hit ? 'cut' : 'was over'}`)
+    }
+    await good(provision())
+    await sound()
+  })
+
+  test('more wrong passphrases than three lock nobody out', async () => {
+    await provisioned()
+    await restart()
+    for (let i = 0; i < 5; i++) assert.is((await unlock('alice', passphrase())).code, 6, `try ${i}`)
+    assert.is((await unlock('alice', secrets.alice ?? '')).code, 0)
+  })
+
+  test('of a header whose first copy is damaged the second one opens', async () => {
+    await provisioned()
+    const at = await headerAt()
+    await machine.exec(
+      `dd if=/dev/zero of=/disk/target.img bs=1 seek=${at} count=4096 conv=notrunc status=none`,
+    )
+    await restart()
+    assert.is((await unlock('bob', secrets.bob ?? '')).code, 0)
+  })
+
+  test('a header that is gone is said to be gone, is not formatted over, and comes back from its backup', async () => {
+    await provisioned()
+    const at = await headerAt()
+    await machine.exec(
+      `dd if=/dev/zero of=/disk/target.img bs=1M seek=${at} oflag=seek_bytes count=16 conv=notrunc status=none`,
+    )
+    await rescue()
+    const again = await provision().done
+    assert.is(again.code, 3, again.stderr)
+    assert.match(again.stderr, /header .* gone|no LUKS header/i)
+    const back = ['provision-luks', '--custodians', 'restore-header', '/dev/sda3'] as const
+    const newest = `ls $(find /box -type d -name luks-headers) | tail -n 1`
+    const label = await machine.world.storagebox.exec(newest)
+    const folder = await machine.world.storagebox.exec('find /box -type d -name luks-headers')
+    await machine.world.storagebox.exec(`mv ${folder} ${folder}.away`)
+    const none = await start(machine.env, [...back]).done
+    assert.is(none.code, 3, none.stderr)
+    assert.match(none.stderr, /holds no header backup/)
+    await machine.world.storagebox.exec(`mv ${folder}.away ${folder}`)
+    await good(start(machine.env, [...back, label, '--confirm', label]))
+    await sound()
+  })
+
+  test('a system that is there is encrypted where it lies, through an interruption, and keeps its data', async () => {
+    await forget(machine)
+    await rescue()
+    await inside(`wipefs -aq /dev/sda; sgdisk -I -n14:1M:+1M -t14:ef02 -n1:0:0 -t1:8300 /dev/sda > /dev/null
+udevadm settle; mkfs.ext4 -q -L cloudimg-rootfs /dev/sda1; mkdir -p /mnt/old; mount /dev/sda1 /mnt/old
+tar -x --zstd -p --numeric-owner -C /mnt/old -f /root/images/delivered.tar.zst
+echo 'LABEL=cloudimg-rootfs / ext4 defaults 0 1' > /mnt/old/etc/fstab; echo kept > /mnt/old/root/DATA
+umount /mnt/old; sync`)
+    const preserve = (label: string) => provision('--preserve', '--backup-attested', label)
+    const unknown = await preserve('20010101T000000Z').done
+    assert.is(unknown.code, 3, unknown.stderr)
+    const label = '20261122T000000Z'
+    await machine.world.storagebox.exec(
+      `mkdir -p /box/everyskill/disk/dumps/${label}; chmod -R a+rX /box/everyskill/disk`,
+    )
+    const running = preserve(label)
+    await until('the encryption to begin', 600, async () => {
+      const luks = await inside('lsblk -nro FSTYPE /dev/sda1').catch(() => '')
+      return luks.includes('crypto_LUKS') ? true : undefined
+    })
+    await sometime(3000, 8000)
+    running.kill()
+    await running.done
+    await good(preserve(label))
+    assert.is(await inside('cat /root/DATA; findmnt -nro SOURCE /'), 'kept\n/dev/mapper/cryptroot')
+  })
+})
