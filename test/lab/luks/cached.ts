@@ -6,7 +6,7 @@ import type { Machine } from './machine.ts'
 
 /** A disk that the scripts as they are now have provisioned, and what belongs to it. */
 export interface Provisioned {
-  /** Of the scripts and of the machine's image. */
+  /** Of the scripts, their `.env` and the machine's image. */
   hash: string
   /** Passphrases by custodian. */
   secrets: Record<string, string>
@@ -24,7 +24,8 @@ const pinOf = (name: string) => labPath('luks', 'env', name)
 export async function recall(machine: Machine): Promise<Provisioned | undefined> {
   if (!existsSync(file())) return undefined
   const kept = JSON.parse(readFileSync(file(), 'utf8')) as Provisioned
-  if (kept.hash !== (await hash()) || !(await machine.saved()).includes('provisioned')) return undefined
+  if (kept.hash !== (await hash(machine)) || !(await machine.saved()).includes('provisioned'))
+    return undefined
   await machine.revert('provisioned')
   for (const [name, content] of Object.entries(kept.pins)) writeFileSync(pinOf(name), content)
   return kept
@@ -39,7 +40,7 @@ export async function remember(
   rmSync(file(), { force: true })
   await machine.save('provisioned')
   const content = Object.fromEntries(pins.map((name) => [name, readFileSync(pinOf(name), 'utf8')]))
-  const kept: Provisioned = { hash: await hash(), secrets, report, pins: content }
+  const kept: Provisioned = { hash: await hash(machine), secrets, report, pins: content }
   writeFileSync(file(), JSON.stringify(kept), { mode: 0o600 })
 }
 
@@ -49,8 +50,8 @@ export async function forget(machine: Machine): Promise<void> {
   for (const name of pins) rmSync(pinOf(name), { force: true })
 }
 
-async function hash(): Promise<string> {
-  const sum = createHash('sha256')
+async function hash({ env }: Machine): Promise<string> {
+  const sum = createHash('sha256').update(readFileSync(env))
   for (const path of walk('ops')) sum.update(path).update(readFileSync(path))
   sum.update(await text($`docker image inspect --format {{.Id}} everyskill-lab/luks`))
   return sum.digest('hex')
