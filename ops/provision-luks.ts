@@ -20,9 +20,9 @@ import { operatorKeys } from './lib/operator-keys.ts'
 import { keptLayout } from './lib/preserve-layout.ts'
 import { checkAttested, preserve } from './lib/preserving.ts'
 import { checkHeaderBackups, provisioningEnv, systemOf, wishOf } from './lib/provisioning.ts'
-import { bootFromDisk, intoRescue, serverApi } from './lib/rescue.ts'
+import { bootFromDisk, findServer, intoRescue, serverApi } from './lib/rescue.ts'
 import { consoleSteps } from './lib/rescue-console.ts'
-import { leave, placeOf, rescueHost } from './lib/rescue-host.ts'
+import { leave, type Place, placeOf, rescueHost } from './lib/rescue-host.ts'
 import { restart, system, testCustodians, testedBy } from './lib/unlock-test.ts'
 import { makeReady, type Timed, wipe } from './lib/wiping.ts'
 
@@ -94,12 +94,18 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     return value
   }
 
-  const place = await timed('look where the server is', () => placeOf(flags.env, env, session))
+  const place = await timed('look where the server is', () => look())
   const provisioned = place === 'prompt' || place === 'encrypted'
   if (!provisioned || flags['start-over']) await prepare()
   if (!session.dryRun) await finish()
 
   // ---
+
+  /** A server that is on and silent may be starting. */
+  async function look(): Promise<Place> {
+    const off = api && (await findServer(api)).status === 'off'
+    return placeOf(flags.env, env, session, off || session.dryRun ? 0 : 60)
+  }
 
   /** From whatever runs there to a server that starts from its encrypted disk. */
   async function prepare(): Promise<void> {

@@ -63,15 +63,19 @@ export const packagesScript: Script = sh`. /etc/os-release
 missing=()
 need() { compgen -G "$1" > /dev/null || { if [ "$ID" = ubuntu ]; then missing+=("$2"); else missing+=("$3"); fi; }; }
 ${needs}
-[ "\${#missing[@]}" -gt 0 ] || exit 0
+# What an earlier call was cut off in is put in order first: files that are there do not tell that their package is whole.
+if [ "\${#missing[@]}" -eq 0 ] && [ -z "$(dpkg --audit)" ]; then exit 0; fi
 trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-# The image is made once, when all is in place.
-if [ -f /etc/initramfs-tools/update-initramfs.conf ]; then sed -i 's/^update_initramfs=.*/update_initramfs=no/' /etc/initramfs-tools/update-initramfs.conf; fi
 printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
+# The image is made once, when all is in place.
+if [ -f /etc/initramfs-tools/update-initramfs.conf ]; then sed -i 's/^update_initramfs=.*/update_initramfs=no/' /etc/initramfs-tools/update-initramfs.conf; fi
 mkdir -p /etc/default
 if [ ! -L /etc/resolv.conf ] && [ ! -s /etc/resolv.conf ]; then cat /run/systemd/resolve/stub-resolv.conf > /etc/resolv.conf; fi
-dpkg --configure -a
+get() { apt-get "$@" -y -qq --no-install-recommends -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold > /dev/null; }
+dpkg --force-confdef --force-confold --configure -a > /dev/null || true
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "\${missing[@]}" > /dev/null
-echo "\${missing[*]}"`
+get --fix-broken install
+if [ "\${#missing[@]}" -gt 0 ]; then get install "\${missing[@]}"; fi
+bad=$(dpkg --audit)
+[ -z "$bad" ] || { echo "$bad" >&2; exit 1; }`

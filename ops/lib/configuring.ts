@@ -8,7 +8,7 @@ import { type Layout, newRoot } from './layout.ts'
 import type { SystemFile } from './new-system.ts'
 import { privateDir } from './private-dir.ts'
 import type { Session } from './session.ts'
-import { lines, sh } from './sh.ts'
+import { lines, type Script, sh } from './sh.ts'
 
 const dropbearKey = '/etc/dropbear/initramfs/dropbear_ed25519_host_key'
 
@@ -70,9 +70,22 @@ if [ ! -e /usr/lib/systemd/systemd-resolved ]; then
   cat /run/systemd/resolve/stub-resolv.conf > /etc/resolv.conf
 fi`
 
-/** What no file of ours can say. @param kept the system stays as it is but for its disk */
-export async function settleSystem(host: Host, session: Session, kept: boolean): Promise<void> {
-  await runInside(host, session, kept ? promptKey : lines(freshParts, promptKey))
+/** Lets the operator in besides those whom a system that stays lets in already. */
+export function letOperatorIn(keys: readonly string[]): Script {
+  return sh`mkdir -p /root/.ssh
+chmod 700 /root/.ssh
+touch /root/.ssh/authorized_keys
+chmod 600 /root/.ssh/authorized_keys
+for key in ${keys}; do grep -qxF "$key" /root/.ssh/authorized_keys || printf '\n%s\n' "$key" >> /root/.ssh/authorized_keys; done`
+}
+
+/** What no file of ours can say. @param kept the operator's keys, where the system stays as it is but for its disk */
+export async function settleSystem(
+  host: Host,
+  session: Session,
+  kept: readonly string[] | undefined,
+): Promise<void> {
+  await runInside(host, session, lines(kept ? letOperatorIn(kept) : freshParts, promptKey))
 }
 
 /** The public halves of the new host keys: of the unlock prompt's Dropbear and of the system's sshd. */

@@ -39,8 +39,22 @@ function rescueSsh(envFile: string, env: HostEnv, dir: string, shared: boolean):
   return ['ssh', ...key, ...flags, `root@${env.SERVER_HOST}`]
 }
 
-/** Looks where a server stands; changes nothing. */
+/** Looks where a server stands; changes nothing. One that is silent may be starting: it gets some seconds. */
 export async function placeOf(
+  envFile: string,
+  env: HostEnv & { UNLOCK_PORT: string },
+  session: Session,
+  seconds: number,
+): Promise<Place> {
+  const end = performance.now() + seconds * 1000
+  for (;;) {
+    const place = await placeNow(envFile, env, session)
+    if (place !== 'silent' || performance.now() >= end) return place
+    await sleep(2000)
+  }
+}
+
+async function placeNow(
   envFile: string,
   env: HostEnv & { UNLOCK_PORT: string },
   session: Session,

@@ -75,7 +75,7 @@ export async function makeReady(to: Provisioning, done: readonly string[]): Prom
       await runInside(host, session, packagesScript, { timeout: 3600 })
       // The packages bring configuration of their own.
       await putSystemFiles(host, session, files)
-      await settleSystem(host, session, done.includes('preserved'))
+      await settleSystem(host, session, done.includes('preserved') ? to.system.keys : undefined)
       await mark(host, session, `configured:${wanted}`)
     })
   }

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { inside, packagesScript } from '../../ops/lib/chroot.ts'
-import { freshParts, loader, promptKey, putSystemFiles } from '../../ops/lib/configuring.ts'
+import { freshParts, letOperatorIn, loader, promptKey, putSystemFiles } from '../../ops/lib/configuring.ts'
 import { Host } from '../../ops/lib/host.ts'
 import { configurationOf, kernelLine, type System, systemFiles } from '../../ops/lib/new-system.ts'
 import { offlineScript, searchPassphrases } from '../../ops/lib/offline-check.ts'
@@ -122,6 +122,7 @@ describe('the scripts for the new system', ({ test, before, after }) => {
     clean(
       ...[
         packagesScript,
+        letOperatorIn(['ssh-ed25519 a b']),
         freshParts,
         promptKey,
         loader('/dev/sda'),

@@ -225,8 +225,12 @@ describe('faults of the encrypted disk', { timeout: 3_600_000 }, ({ test, before
 udevadm settle; mkfs.ext4 -q -L cloudimg-rootfs /dev/sda1; mkdir -p /mnt/old; mount /dev/sda1 /mnt/old
 tar -x --zstd -p --numeric-owner -C /mnt/old -f /root/images/delivered.tar.zst
 echo 'LABEL=cloudimg-rootfs / ext4 defaults 0 1' > /mnt/old/etc/fstab; echo kept > /mnt/old/root/DATA
+printf '[Match]\\nType=ether\\n[Network]\\nDHCP=ipv4\\n' > /mnt/old/etc/systemd/network/10-dhcp.network
+ln -s /usr/lib/systemd/system/systemd-networkd.service /mnt/old/etc/systemd/system/multi-user.target.wants/
 umount /mnt/old; sync`)
-    const preserve = (label: string) => provision('--preserve', '--backup-attested', label)
+    const [script, ...all] = words('--preserve', '--backup-attested')
+    const kept = all.filter((word) => word !== '--archive' && word !== archive)
+    const preserve = (label: string) => start(machine.env, [script, ...kept, label], answers())
     const unknown = await preserve('20010101T000000Z').done
     assert.is(unknown.code, 3, unknown.stderr)
     const label = '20261122T000000Z'
