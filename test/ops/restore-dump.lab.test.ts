@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -231,11 +231,20 @@ end loop; end $$`,
   })
 
   test('never leaves plaintext or ciphertext on the operator', async () => {
-    const started = Date.now()
-    await good()
-    const left = readdirSync(tmpdir()).filter(
-      (name) => name.startsWith('everyskill-') && statSync(join(tmpdir(), name)).mtimeMs > started,
-    )
-    assert.equal(left, [])
+    const temporary = mkdtempSync(join(scratch, 'tmp-'))
+    const folders = () => readdirSync(temporary).filter((name) => name.startsWith('everyskill-'))
+    const seen = new Set<string>()
+    const watching = setInterval(() => {
+      for (const name of folders()) seen.add(name)
+    }, 50)
+    process.env.TMPDIR = temporary
+    try {
+      await good()
+    } finally {
+      delete process.env.TMPDIR
+      clearInterval(watching)
+    }
+    assert.ok(seen.size > 0, 'its folders are made here')
+    assert.equal(folders(), [])
   })
 })
