@@ -33,7 +33,8 @@ Wipes the disk and unpacks a system on an encrypted one that two custodians at l
 can unlock over ssh after each start; or encrypts the system that is there; or lists
 and changes those custodians. The same call goes on after a failure. Asks for each
 custodian's passphrase, in the order of CUSTODIANS; without a terminal they are the
-lines of stdin.
+lines of stdin. The rescue system makes a new host key each time it starts: it is
+shown, to be compared at the server's console.
 
   tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --archive root.tar.zst
   tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --preserve --backup-attested LABEL
@@ -41,7 +42,7 @@ lines of stdin.
   tsx ops/provision-luks.ts --custodians restore-header DEVICE [LABEL]    in the rescue system
 
   --disk PATH     the whole disk; what it holds is shown before it is lost
-  --serial S      its serial: lsblk -dno SERIAL
+  --serial S      its serial: lsblk -dno SERIAL; none, if it has none
   --size GB       its size, about
   --archive FILE  a root file system: .tar, .tar.gz, .tar.zst or .tar.xz of this machine,
                   or rescue:PATH, one that the rescue system has
