@@ -3,7 +3,7 @@
  * unlocks it over ssh. Every phase looks first whether it is done, so that the same call goes on where an earlier one stopped.
  */
 import { askSecret, refuseMoreLines } from './lib/asking.ts'
-import { audit, operator } from './lib/audit.ts'
+import { audit } from './lib/audit.ts'
 import { type Call, main } from './lib/cli.ts'
 import { custodiansOf } from './lib/custodian.ts'
 import { custodianVerb } from './lib/custodian-verb.ts'
@@ -14,7 +14,6 @@ import { Fail } from './lib/fail.ts'
 import { Host } from './lib/host.ts'
 import { checkPassphrases } from './lib/interlocks.ts'
 import { layoutOf, stageOf } from './lib/layout.ts'
-import { withLock } from './lib/lock.ts'
 import { closeRoot } from './lib/new-root.ts'
 import { operatorKeys } from './lib/operator-keys.ts'
 import { keptLayout } from './lib/preserve-layout.ts'
@@ -23,6 +22,7 @@ import { checkHeaderBackups, provisioningEnv, systemOf, wishOf } from './lib/pro
 import { bootFromDisk, findServer, intoRescue, serverApi } from './lib/rescue.ts'
 import { consoleSteps } from './lib/rescue-console.ts'
 import { leave, type Place, placeOf, rescueHost } from './lib/rescue-host.ts'
+import { aloneInRescue } from './lib/rescue-lock.ts'
 import { restart, system, testCustodians, testedBy } from './lib/unlock-test.ts'
 import { makeReady, type Timed, wipe } from './lib/wiping.ts'
 
@@ -33,7 +33,8 @@ Wipes the disk and unpacks a system on an encrypted one that two custodians at l
 can unlock over ssh after each start; or encrypts the system that is there; or lists
 and changes those custodians. The same call goes on after a failure. Asks for each
 custodian's passphrase, in the order of CUSTODIANS; without a terminal they are the
-lines of stdin.
+lines of stdin. The rescue system makes a new host key each time it starts: it is
+shown, to be compared at the server's console.
 
   tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --archive root.tar.zst
   tsx ops/provision-luks.ts --disk /dev/sda --serial S --size 40 --preserve --backup-attested LABEL
@@ -41,7 +42,7 @@ lines of stdin.
   tsx ops/provision-luks.ts --custodians restore-header DEVICE [LABEL]    in the rescue system
 
   --disk PATH     the whole disk; what it holds is shown before it is lost
-  --serial S      its serial: lsblk -dno SERIAL
+  --serial S      its serial: lsblk -dno SERIAL; none, if it has none
   --size GB       its size, about
   --archive FILE  a root file system: .tar, .tar.gz, .tar.zst or .tar.xz of this machine,
                   or rescue:PATH, one that the rescue system has
@@ -123,8 +124,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     const host = await timed('wait for the rescue system', () =>
       rescueHost(flags.env, env, session, api || place === 'rescue' ? 600 : 1800),
     )
-    const claim = { who: operator(), what: 'provision-luks', name: 'luks' }
-    await withLock(host, session, claim, () => provision(host))
+    await aloneInRescue(host, session, () => provision(host))
     await timed('start from the disk', () => (api ? bootFromDisk(api) : restart(host, session)))
     await leave(host)
   }

@@ -20,7 +20,13 @@ export const ourParts = ['bios', 'boot', 'luks'].map((name, i) => ({
 
 /** What the look at a rescue system's disk prints. */
 export function looked(disk = lsblk(), more: readonly string[] = []): string {
-  const base = ['hostname\trescue', 'root\t/dev/vda', 'memory\t4000000', 'any\t/dev/sda 42949672960 S1 disk']
+  const base = [
+    'hostname\trescue',
+    'root\t/dev/vda',
+    'memory\t4000000',
+    'firmware\tbios',
+    'any\t/dev/sda 42949672960 S1 disk',
+  ]
   return [...base, `disk\t${disk}`, ...more].join('\n')
 }
 

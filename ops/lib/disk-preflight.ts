@@ -1,4 +1,5 @@
-import { type DiskFacts, lookAtDisk, withChildren } from './disk.ts'
+import { withChildren } from './block.ts'
+import { type DiskFacts, lookAtDisk } from './disk.ts'
 import type { Host } from './host.ts'
 import { interlocks, type Wish } from './interlocks.ts'
 import { unpacker } from './new-root.ts'
@@ -27,7 +28,7 @@ export async function preflight(
 ): Promise<DiskFacts> {
   if (session.dryRun && !inRescue)
     return {
-      ...{ hostname: '', root: [], memory: 0, screen: true, missing: [], disk: undefined },
+      ...{ hostname: '', root: [], memory: 0, screen: true, firmware: '', missing: [], disk: undefined },
       signatures: [],
       disks: [],
     }

@@ -1,21 +1,6 @@
-import * as v from 'valibot'
-import { Fail } from './fail.ts'
+import { type Block, blockIn } from './block.ts'
 import type { Host } from './host.ts'
 import { sh } from './sh.ts'
-
-/** What lsblk knows of a disk, a partition or what is mapped on one. */
-export interface Block {
-  /** Path: /dev/sda1 */
-  name: string
-  type: string
-  /** Bytes. */
-  size: number
-  serial: string
-  partlabel: string
-  parttype: string
-  mountpoints: string[]
-  children: Block[]
-}
 
 /** Something that blkid knows on a disk or a partition: a file system, a partition table, a LUKS header. */
 export interface Signature {
@@ -31,6 +16,8 @@ export interface DiskFacts {
   root: string[]
   /** KiB */
   memory: number
+  /** How it starts: `bios`, or `efi`, which GRUB is not installed for here. */
+  firmware: string
   /** Whether the machine has a screen, which Hetzner's console shows; else there is only a serial line. */
   screen: boolean
   /** Programs that the phases call and that are not there. */
@@ -44,28 +31,20 @@ export interface DiskFacts {
 
 /** Programs of the rescue system that the phases call. */
 export const tools = [
-  ...['blkid', 'blockdev', 'chroot', 'cryptsetup', 'e2fsck', 'flock', 'findmnt', 'lsblk', 'mkfs.ext4'],
+  ...[
+    'blkdiscard',
+    'blkid',
+    'blockdev',
+    'chroot',
+    'cryptsetup',
+    'e2fsck',
+    'flock',
+    'findmnt',
+    'lsblk',
+    'mkfs.ext4',
+  ],
   ...['resize2fs', 'sgdisk', 'ssh-keygen', 'tar', 'udevadm', 'wipefs'],
 ]
-
-interface Raw {
-  name: string
-  type: string
-  size: number
-  serial?: string | null | undefined
-  partlabel?: string | null | undefined
-  parttype?: string | null | undefined
-  mountpoints?: (string | null)[] | undefined
-  children?: Raw[] | undefined
-}
-const word = v.nullish(v.string())
-const raw: v.GenericSchema<unknown, Raw> = v.looseObject({
-  ...{ name: v.string(), type: v.string(), serial: word, partlabel: word, parttype: word },
-  size: v.pipe(v.union([v.number(), v.string()]), v.transform(Number)),
-  mountpoints: v.optional(v.array(v.nullable(v.string()))),
-  children: v.optional(v.array(v.lazy(() => raw))),
-})
-const answer = v.object({ blockdevices: v.array(raw) })
 
 /** Prints what `factsIn` reads; changes nothing. */
 export function lookScript(disk: string, more: readonly string[] = []) {
@@ -75,6 +54,7 @@ root=$(findmnt -nro SOURCE / | head -n 1)
 say root "$root"
 lsblk -snrpo NAME "$root" 2> /dev/null | while read -r name; do say root "$name"; done || true
 say memory "$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo)"
+say firmware "$(if [ -d /sys/firmware/efi ] || [ "$(uname -m)" != x86_64 ]; then echo efi; else echo bios; fi)"
 if grep -qs '^0x03' /sys/bus/pci/devices/*/class; then say screen yes; fi
 for tool in ${[...tools, ...more]}; do command -v "$tool" > /dev/null || say missing "$tool"; done
 lsblk -dnrpo NAME,SIZE,SERIAL,TYPE 2> /dev/null | while read -r line; do say any "$line"; done || true
@@ -103,6 +83,7 @@ export function factsIn(text: string): DiskFacts {
     hostname: all('hostname')[0] ?? '',
     root: all('root'),
     memory: Number(all('memory')[0] ?? 0),
+    firmware: all('firmware')[0] ?? '',
     screen: all('screen').length > 0,
     missing: all('missing'),
     disk: json === undefined ? undefined : blockIn(json),
@@ -112,29 +93,4 @@ export function factsIn(text: string): DiskFacts {
     }),
     disks: all('any').filter((line) => line.endsWith(' disk')),
   }
-}
-
-function blockIn(json: string): Block {
-  try {
-    const [found] = v.parse(answer, JSON.parse(json)).blockdevices
-    if (found) return block(found)
-  } catch {}
-  throw new Fail('failed', `lsblk says what cannot be understood: ${json.slice(0, 200)}`)
-}
-
-function block({ name, type, size, serial, partlabel, parttype, mountpoints, children }: Raw): Block {
-  const text = { name, type, serial: serial?.trim() ?? '', partlabel: partlabel ?? '' }
-  const mounted = (mountpoints ?? []).filter((path) => path !== null)
-  return {
-    ...text,
-    size,
-    parttype: parttype ?? '',
-    mountpoints: mounted,
-    children: (children ?? []).map(block),
-  }
-}
-
-/** A block device and everything on it. */
-export function withChildren(one: Block): Block[] {
-  return [one, ...one.children.flatMap(withChildren)]
 }

@@ -1,6 +1,7 @@
+import { withChildren } from './block.ts'
 import type { Custodian } from './custodian.ts'
 import { checkPassphrase } from './custodian.ts'
-import { type DiskFacts, withChildren } from './disk.ts'
+import type { DiskFacts } from './disk.ts'
 import { Fail } from './fail.ts'
 import { base, luksLabel } from './layout.ts'
 
@@ -38,6 +39,10 @@ const checks: Check[] = [
     root.includes(disk)
       ? `the running system lives on ${disk} (${root[0]}): start the server in rescue mode`
       : undefined,
+  ({ firmware }) =>
+    firmware === 'bios'
+      ? undefined
+      : 'this machine starts by UEFI, or is no x86_64: the boot loader is made for a BIOS. Take a server type of x86 with a BIOS',
   ({ missing }) =>
     missing.length > 0
       ? `the rescue system lacks ${missing.join(', ')}: apt-get update && apt-get install cryptsetup gdisk e2fsprogs`
@@ -49,8 +54,8 @@ const checks: Check[] = [
       ? `${wish.disk} is not a whole disk but a ${disk.type}: give the disk, such as /dev/sda`
       : undefined,
   ({ disk }, { serial }) =>
-    disk && disk.serial !== serial
-      ? `the serial of ${disk.name} is ${disk.serial || 'unknown'}, not ${serial}: this may be another machine or another disk`
+    disk && (disk.serial || 'none') !== serial
+      ? `the serial of ${disk.name} is ${disk.serial || 'none'}, not ${serial}: this may be another machine or another disk`
       : undefined,
   ({ disk }, { size }) =>
     disk && !near(disk.size, size)

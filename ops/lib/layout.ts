@@ -1,4 +1,5 @@
-import { type DiskFacts, withChildren } from './disk.ts'
+import { withChildren } from './block.ts'
+import type { DiskFacts } from './disk.ts'
 import { attempt, exclusive } from './exclusive.ts'
 import { Fail } from './fail.ts'
 import type { Host } from './host.ts'
@@ -72,6 +73,7 @@ export function partitionScript({ disk }: Layout, bootMiB: number): Script {
     sh`disk=${disk}
 mapfile -t parts < <(lsblk -nrpo NAME,TYPE "$disk" | awk '$2 == "part" { print $1 }')
 wipefs --all --quiet --force "\${parts[@]}" "$disk"
+blkdiscard --force "$disk" 2> /dev/null || echo kept
 sgdisk --zap-all "$disk" > /dev/null
 sgdisk -I ${[...made, '-n3:0:0', '-t3:8309', `-c3:${luks}`]} "$disk" > /dev/null
 blockdev --rereadpt "$disk" || partx --update "$disk"
@@ -102,5 +104,9 @@ export async function makePartitions(
   bytes: number,
 ): Promise<void> {
   const script = partitionScript(layout, bootSize(bytes))
-  await attempt(host, session, exclusive(script, 'provision'), { timeout: 300 })
+  const said = await attempt(host, session, exclusive(script, 'provision'), { timeout: 600 })
+  if (said.includes('kept'))
+    session.say(
+      `  ${layout.disk} does not take a discard: what was on it lies there in the clear until it is written over`,
+    )
 }

@@ -1,4 +1,5 @@
-import { type Block, type DiskFacts, withChildren } from './disk.ts'
+import { type Block, withChildren } from './block.ts'
+import type { DiskFacts } from './disk.ts'
 import { Fail } from './fail.ts'
 import { bootSize, type Layout, luksLabel, partition, partitionNames } from './layout.ts'
 

@@ -76,6 +76,7 @@ mount -t tmpfs -o mode=700 everyskill ${base}
 mount --make-private ${base}
 trap ${`umount -R ${base}`} EXIT
 mkdir -p ${old} ${fresh}
+blkdiscard --zeroout --force ${boot}
 mkfs.ext4 -q -F ${boot}
 mount ${luks} ${old}
 mount ${boot} ${fresh}

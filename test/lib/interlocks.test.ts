@@ -20,6 +20,7 @@ const part = (over: object = {}) => ({
 
 /** Each interlock alone: what the machine says, and what the refusal names. */
 const cases: [string, string, RegExp][] = [
+  ['UEFI', looked().replace('firmware\tbios', 'firmware\tefi'), /starts by UEFI, .* Take a server type/],
   [
     'another system',
     looked().replace('hostname\trescue', 'hostname\tprod-1'),
@@ -34,7 +35,7 @@ const cases: [string, string, RegExp][] = [
   ],
   ['a partition', looked(lsblk({ type: 'part' })), /not a whole disk but a part: give the disk/],
   ['another serial', looked(lsblk({ serial: 'S2' })), /the serial of \/dev\/sda is S2, not S1/],
-  ['no serial', looked(lsblk({ serial: null })), /the serial of \/dev\/sda is unknown, not S1/],
+  ['no serial', looked(lsblk({ serial: null })), /the serial of \/dev\/sda is none, not S1/],
   ['another size', looked(lsblk({ size: 80e9 })), /has 80\.0 GB, not about 40/],
   [
     'a mounted partition',
