@@ -11,6 +11,7 @@ import { costOf } from './lib/custody-change.ts'
 import { holdings, preflight } from './lib/disk-preflight.ts'
 import { diskReport, type Phase, reportLines } from './lib/disk-report.ts'
 import { Fail } from './lib/fail.ts'
+import { backUpIfMissing } from './lib/finishing.ts'
 import { Host } from './lib/host.ts'
 import { checkPassphrases } from './lib/interlocks.ts'
 import { layoutOf, stageOf } from './lib/layout.ts'
@@ -18,6 +19,7 @@ import { closeRoot } from './lib/new-root.ts'
 import { operatorKeys } from './lib/operator-keys.ts'
 import { keptLayout } from './lib/preserve-layout.ts'
 import { checkAttested, preserve } from './lib/preserving.ts'
+import { promptIsPinned } from './lib/prompt-pin.ts'
 import { checkHeaderBackups, provisioningEnv, systemOf, wishOf } from './lib/provisioning.ts'
 import { bootFromDisk, findServer, intoRescue, serverApi } from './lib/rescue.ts'
 import { consoleSteps } from './lib/rescue-console.ts'
@@ -96,7 +98,8 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
   }
 
   const place = await timed('look where the server is', () => look())
-  const provisioned = place === 'prompt' || place === 'encrypted'
+  const provisioned =
+    place === 'encrypted' || (place === 'prompt' && (await promptIsPinned(session, flags.env, env)))
   if (!provisioned || flags['start-over']) await prepare()
   if (!session.dryRun) await finish()
 
@@ -173,6 +176,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     const tests = { envFile: flags.env, env, session, timed, custodians, askPassphrases }
     const sure = (text: string) => session.confirm(wish.serial, text, flags.confirm)
     const server = await testCustodians(tests, sure, runs ? await system(flags.env, env, session) : undefined)
+    await backUpIfMissing({ host: server, here, session, timed, envFile: flags.env, env })
     await report(server)
   }
 

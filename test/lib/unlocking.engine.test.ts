@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
 import type { Fail } from '../../ops/lib/fail.ts'
+import { promptIsPinned } from '../../ops/lib/prompt-pin.ts'
 import { atPrompt, promptAt, unlock } from '../../ops/lib/unlocking.ts'
 import { banner, started } from '../../ops/lib/waiting-host.ts'
 import { describe, rejects } from '../describe.ts'
@@ -58,6 +59,19 @@ describe('unlocking a host', { timeout: 120_000 }, ({ test, before, beforeEach, 
   test("a stranger's key ends with 3, and no passphrase was given", async () => {
     assert.is(await failure(unlock(session, prompt('stranger'), passphrase), /does not know this key/), 3)
     assert.is(host.tries(), 0)
+  })
+
+  test('a prompt whose host key is pinned is told from one that no call has verified', async () => {
+    const pinned = (file: string) =>
+      promptIsPinned(session, '.env', {
+        ...{ SERVER_HOST: host.address, UNLOCK_PORT: String(host.port), UNLOCK_KNOWN_HOSTS: file },
+      })
+    assert.is(await pinned(host.knownHosts), true)
+    assert.is(await pinned(join(folder(), 'nothing')), false)
+    const other = join(folder(), 'other')
+    const key = spawnSync('ssh-keygen', ['-y', '-f', host.keys.bob], { encoding: 'utf8' }).stdout
+    writeFileSync(other, `[${host.address}]:${host.port} ${key}`)
+    assert.is(await pinned(other), false)
   })
 
   test('a host with another key ends with 5, and no passphrase was given', async () => {
