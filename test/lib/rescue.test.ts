@@ -23,6 +23,7 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
   let fake: Server
   let asked: string[] = []
   let session = new Listener()
+  let servers: Servers
 
   before(() => {
     dir = mkdtempSync(join(tmpdir(), 'rescue-'))
@@ -37,7 +38,7 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
     power = mkdtempSync(join(dir, 'power-'))
     session = new Listener()
     asked = []
-    const servers = new Servers({ name: 'everyskill', address: '192.0.2.1', power, pause: () => sleep(3) })
+    servers = new Servers({ name: 'everyskill', address: '192.0.2.1', power, pause: () => sleep(3) })
     const tls = { cert: readFileSync(join(dir, 'cert')), key: readFileSync(join(dir, 'key')) }
     // What is not about servers is not asked for here.
     const rest = { zone: undefined, box: undefined } as unknown as Pick<
@@ -113,6 +114,16 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
     assert.ok(there('rescue') && there('reset'))
     assert.equal(posts(), ['ssh_keys', 'enable_rescue', 'enable_rescue', 'reset'])
     assert.match(session.said.join(), /unknown_error.*trying again/)
+  })
+
+  test('waits while another action has the server locked', async () => {
+    flag('on', 'running')
+    const begun = servers.answer('POST', ['servers', '4242', 'actions', 'poweron'], null, {})
+    assert.is(begun.status, 201)
+    const locked = servers.answer('POST', ['servers', '4242', 'actions', 'reset'], null, {})
+    assert.is(locked.status, 423)
+    await resetServer(apiOf())
+    assert.ok(there('reset'))
   })
 
   test('says that the project has no such server, and shows no token', async () => {

@@ -133,7 +133,7 @@ describe('faults of the encrypted disk', { timeout: 3_600_000 }, ({ test, before
     await refused(/encrypted by somebody else \(LUKS label 'other'\)/)
   })
 
-  test('an API that answers with an error, and a server that is locked, are borne', async () => {
+  test('an API that answers with an error is asked again', async () => {
     await machine.power('off')
     await machine.failNext()
     const running = provision()
