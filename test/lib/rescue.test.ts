@@ -24,6 +24,7 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
   let asked: string[] = []
   let session = new Listener()
   let servers: Servers
+  let pause = 3
 
   before(() => {
     dir = mkdtempSync(join(tmpdir(), 'rescue-'))
@@ -37,8 +38,9 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
   beforeEach(async () => {
     power = mkdtempSync(join(dir, 'power-'))
     session = new Listener()
+    pause = 3
     asked = []
-    servers = new Servers({ name: 'everyskill', address: '192.0.2.1', power, pause: () => sleep(3) })
+    servers = new Servers({ name: 'everyskill', address: '192.0.2.1', power, pause: () => sleep(pause) })
     const tls = { cert: readFileSync(join(dir, 'cert')), key: readFileSync(join(dir, 'key')) }
     // What is not about servers is not asked for here.
     const rest = { zone: undefined, box: undefined } as unknown as Pick<
@@ -118,12 +120,12 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
 
   test('waits while another action has the server locked', async () => {
     flag('on', 'running')
+    pause = 60
     const begun = servers.answer('POST', ['servers', '4242', 'actions', 'poweron'], null, {})
     assert.is(begun.status, 201)
-    const locked = servers.answer('POST', ['servers', '4242', 'actions', 'reset'], null, {})
-    assert.is(locked.status, 423)
     await resetServer(apiOf())
     assert.ok(there('reset'))
+    assert.ok(posts().length > 1, 'it was locked at first')
   })
 
   test('says that the project has no such server, and shows no token', async () => {
