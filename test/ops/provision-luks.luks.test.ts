@@ -1,7 +1,8 @@
 /** From an empty disk to an encrypted system that two custodians unlock: one cycle on a machine of its own. */
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import * as assert from 'uvu/assert'
+import { banner } from '../../ops/lib/waiting-host.ts'
 import { describe } from '../describe.ts'
 import { forget, recall, remember } from '../lab/luks/cached.ts'
 import { archive, gibibytes, keyOf, type Machine, machineUp } from '../lab/luks/machine.ts'
@@ -30,6 +31,22 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
   ]
   /** Runs a command on the system behind the disk, as the operator. */
   const inside = (script: string) => text($({ timeout: '120s' })`${ssh('operator', '22', known())} ${script}`)
+  /** The machine's `.env` with other values. */
+  const envWith = (name: string, values: Record<string, string>) => {
+    const file = labPath('luks', 'env', `${name}.env`)
+    const kept = readFileSync(machine.env, 'utf8').split('\n')
+    const lines = kept.map((line) => {
+      const [key = ''] = line.split('=')
+      return Object.hasOwn(values, key) ? `${key}=${values[key]}` : line
+    })
+    writeFileSync(file, lines.join('\n'), { mode: 0o600 })
+    return file
+  }
+  /** Waits until Dropbear answers; the console shows its prompt before the network is up. */
+  const answers = () =>
+    until('Dropbear', 60, async () =>
+      /dropbear/i.test((await banner(machine.address, 2222, 5)) ?? '') ? true : undefined,
+    )
   /** The machine's power is pulled, and on again: it waits at its prompt, or is unlocked. */
   const restart = async (custodian?: 'alice') => {
     await machine.power('off')
@@ -37,6 +54,7 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
     await until('the prompt', 180, async () =>
       /Please unlock disk/.test(await machine.console()) ? true : undefined,
     )
+    await answers()
     if (custodian) await good(['unlock', '--as', custodian], [secrets[custodian]])
   }
 
@@ -116,9 +134,8 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
     await restart()
     const stranger = await run(['unlock', '--as', 'bob'], [passphrase()])
     assert.is(stranger.code, 6, stranger.stderr)
-    const other = `${labPath('luks', 'env')}/stranger.env`
-    await $`sed 's#^UNLOCK_SSH_KEY=.*#UNLOCK_SSH_KEY=${keyOf('carol')}#' ${machine.env} > ${other}; chmod 600 ${other}`
-    const refused = await start(other, ['unlock'], [secrets.bob]).done
+    const carols = envWith('stranger', { UNLOCK_SSH_KEY: keyOf('carol') })
+    const refused = await start(carols, ['unlock'], [secrets.bob]).done
     assert.is(refused.code, 3, refused.stderr)
     const { stdout, code, stderr } = await run(['unlock', '--as', 'bob'], [secrets.bob])
     assert.is(code, 0, stderr)
@@ -139,6 +156,7 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
     await machine.type('\r')
     await shows(/Please unlock disk/, 240)
     assert.not.match(await machine.console(), /grub>/)
+    await answers()
     const hosts = `${labPath('luks', 'env')}/unlock_known_hosts`
     const asked = await $try({ input: 'wrong', timeout: '60s' })`${ssh('alice', '2222', hosts)} id`
     assert.not.match(asked.stdout, /uid=/)
@@ -167,9 +185,8 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
     await good(['unlock', '--as', 'alice'], [secrets.alice])
     const played = await playCustodians(machine, { stays: 'alice', comes: 'carol', goes: 'bob' }, secrets)
     assert.is(played.length, 10)
-    const three = `${labPath('luks', 'env')}/carol.env`
     const both = ['alice', 'carol'].map((name) => `${keyOf(name)}.pub`).join()
-    await $`sed 's#^CUSTODIANS=.*#CUSTODIANS=${both}#' ${machine.env} > ${three}; chmod 600 ${three}`
+    const three = envWith('carol', { CUSTODIANS: both })
     await restart()
     const bob = await run(['unlock', '--as', 'bob'], [secrets.bob])
     assert.is(bob.code, 3, bob.stderr)
