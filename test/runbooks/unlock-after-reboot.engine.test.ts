@@ -63,7 +63,10 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
     const reboot = `touch ${dir}/reboot; while [ -e ${dir}/reboot ]; do sleep 0.1; done`
     // What only a whole machine can say: its root, its network, since when it is up.
     const facts = join(dir, 'facts')
-    writeFileSync(facts, "printf '2026-01-01\\nIP=dhcp\\neth0 UP\\n/dev/mapper/cryptroot\\ncryptroot crypt\\n'\n")
+    writeFileSync(
+      facts,
+      "printf '2026-01-01\\nIP=dhcp\\neth0 UP\\n/dev/mapper/cryptroot\\ncryptroot crypt\\n'\n",
+    )
     const running = live()
     try {
       const values = {
