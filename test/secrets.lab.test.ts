@@ -62,6 +62,11 @@ const onOperator: [file: RegExp, secrets: RegExp, why: string][] = [
   [/^\.lab\/\.env$/, /./, 'the configuration itself'],
   [/^\.lab\/certs\/dns-token$/, /^HETZNER_DNS_API_TOKEN$/, 'what the fake Hetzner API accepts'],
   [/^\.lab\/certs\/hcloud-token$/, /^HCLOUD_TOKEN$/, 'the same, for the Storage Box'],
+  [
+    /^\.lab\/luks\/env\/\w*\.env$/,
+    /^HCLOUD_TOKEN$/,
+    'the configuration for the machine with the encrypted disk',
+  ],
   [/^\.lab\/(keys|gnupg)\//, /^(keys|gnupg)\//, 'the private keys themselves'],
 ]
 

@@ -122,9 +122,11 @@ function writeEnv(world: World): string {
     LUKS_MEMORY: '65536',
     STORAGEBOX_DIR: 'disk',
   }
+  // No more of the lab's secrets than the disk's scripts need.
+  const wanted = /^(SERVER|HCLOUD|HETZNER_API|TRUSTED_ROOT|BACKUP_GPG|STORAGEBOX|EVERYSKILL_LAB)/
   const kept = readFileSync(world.env, 'utf8')
     .split('\n')
-    .filter((line) => line !== '' && !Object.hasOwn(own, line.split('=')[0] ?? ''))
+    .filter((line) => wanted.test(line) && !Object.hasOwn(own, line.split('=')[0] ?? ''))
   const lines = [...kept, ...Object.entries(own).map(([name, value]) => `${name}=${value}`)]
   writeFileSync(`${dir}/.env`, `${lines.join('\n')}\n`, { mode: 0o600 })
   return `${dir}/.env`
