@@ -74,7 +74,8 @@ from pg_db_role_setting s join pg_database d on d.oid = setdatabase, unnest(setc
 /**
  * Puts a database in the live one's place, which becomes `keepAs`: both renames in one transaction, so that a death at any
  * moment leaves either the old or the new one live. The rename locks the database before it waits (5 s) for its sessions to
- * end: those are ended from a second session meanwhile, by the old database's id, and new ones wait for the commit.
+ * end: those are ended from a second session meanwhile, by the old database's id. New ones wait for the commit; PostgreSQL
+ * then tells those that the name they asked for was renamed, and they have to connect again.
  */
 export async function swap(cluster: Cluster, session: Session, from: string, keepAs: string): Promise<void> {
   const admin = ['docker', 'exec', '-i', '-u', 'postgres']
