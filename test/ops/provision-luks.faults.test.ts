@@ -113,8 +113,16 @@ describe('faults of the encrypted disk', { timeout: 3_600_000 }, ({ test, before
     await machine.power('off')
     await remember(machine, secrets, report)
   }
-  const headerAt = () =>
-    machine.exec("LC_ALL=C grep -abom1 -P 'LUKS\\xba\\xbe' /disk/target.img | head -n 1 | cut -d: -f1")
+  /** Overwrites the first bytes of the encrypted partition, where the header was for certain. */
+  const damage = async (bytes: number) => {
+    const from = 512 * Number(await machine.exec('partx -rgo START --nr 3 /disk/target.img'))
+    const magic = `dd if=/disk/target.img bs=1 skip=${from} count=4 status=none`
+    assert.is(await machine.exec(magic), 'LUKS')
+    await machine.exec(
+      `dd if=/dev/zero of=/disk/target.img bs=4096 seek=${from} oflag=seek_bytes count=${bytes / 4096} conv=notrunc status=none`,
+    )
+    return machine.exec(`${magic} | tr -d '\\0'`)
+  }
 
   before(
     async () => {
@@ -184,20 +192,14 @@ describe('faults of the encrypted disk', { timeout: 3_600_000 }, ({ test, before
 
   test('of a header whose first copy is damaged the second one opens', async () => {
     await provisioned()
-    const at = await headerAt()
-    await machine.exec(
-      `dd if=/dev/zero of=/disk/target.img bs=1 seek=${at} count=4096 conv=notrunc status=none`,
-    )
+    assert.is(await damage(4096), '')
     await restart()
     assert.is((await unlock('bob', secrets.bob ?? '')).code, 0)
   })
 
   test('a header that is gone is said to be gone, is not formatted over, and comes back from its backup', async () => {
     await provisioned()
-    const at = await headerAt()
-    await machine.exec(
-      `dd if=/dev/zero of=/disk/target.img bs=1M seek=${at} oflag=seek_bytes count=16 conv=notrunc status=none`,
-    )
+    assert.is(await damage(16 << 20), '')
     await rescue()
     const again = await provision().done
     assert.is(again.code, 3, again.stderr)
