@@ -80,7 +80,7 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
       const kept = await recall(machine)
       if (!kept) return forget(machine)
       console.log('NOT PROVISIONED IN THIS RUN: the disk is that of an earlier one with the same scripts')
-      secrets = kept.secrets as typeof secrets
+      secrets = { ...secrets, ...kept.secrets }
       report = kept.report
     },
     { timeout: 1_800_000 },
