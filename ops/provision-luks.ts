@@ -12,6 +12,7 @@ import { holdings, preflight } from './lib/disk-preflight.ts'
 import { diskReport, type Phase, reportLines } from './lib/disk-report.ts'
 import { Fail } from './lib/fail.ts'
 import { backUpIfMissing } from './lib/finishing.ts'
+import { findServer, serverApi } from './lib/hcloud-server.ts'
 import { Host } from './lib/host.ts'
 import { checkPassphrases } from './lib/interlocks.ts'
 import { layoutOf, stageOf } from './lib/layout.ts'
@@ -21,7 +22,7 @@ import { keptLayout } from './lib/preserve-layout.ts'
 import { checkAttested, preserve } from './lib/preserving.ts'
 import { promptIsPinned } from './lib/prompt-pin.ts'
 import { checkHeaderBackups, provisioningEnv, systemOf, wishOf } from './lib/provisioning.ts'
-import { bootFromDisk, findServer, intoRescue, serverApi } from './lib/rescue.ts'
+import { bootFromDisk, intoRescue } from './lib/rescue.ts'
 import { consoleSteps } from './lib/rescue-console.ts'
 import { leave, type Place, placeOf, rescueHost } from './lib/rescue-host.ts'
 import { aloneInRescue } from './lib/rescue-lock.ts'
@@ -117,7 +118,7 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
       checkHeaderBackups(here, session, flags.env, env),
     )
     if (place !== 'rescue') {
-      const start = `${env.SERVER_HOST} is reset and starts its rescue system. Nothing is written to a disk yet.`
+      const start = `${[env.HCLOUD_SERVER, env.SERVER_HOST].filter(Boolean).join(', ')} is reset and starts its rescue system. Nothing is written to a disk yet.`
       await session.confirm(wish.serial, start, flags.confirm)
       await timed('rescue on', async () => {
         if (api) return intoRescue(api, keys)

@@ -43,7 +43,7 @@ export const tools = [
     'lsblk',
     'mkfs.ext4',
   ],
-  ...['resize2fs', 'sgdisk', 'ssh-keygen', 'tar', 'udevadm', 'wipefs'],
+  ...['resize2fs', 'sgdisk', 'tar', 'udevadm', 'wipefs'],
 ]
 
 /** Prints what `factsIn` reads; changes nothing. */

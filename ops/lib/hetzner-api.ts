@@ -6,6 +6,8 @@ import type { Session } from './session.ts'
 
 /** A way into an API of Hetzner's. */
 export interface Api {
+  /** The name in `.env` that its address comes from. */
+  name: 'HCLOUD_API' | 'HETZNER_API'
   /** Without a slash at its end: https://api.hetzner.com/v1 */
   url: string
   token: string
@@ -20,12 +22,14 @@ export interface Api {
 
 /** At the usual pace of half a second: two minutes. */
 const retries = 12
+const begun = 'It may have begun over there'
 
 const failure = v.object({ error: v.object({ code: v.string(), message: v.string() }) })
 
 /**
  * Asks once and, while the API says that it is busy, again: locked (another action runs), conflict, too many requests,
- * a gateway's error. hcloud-go repeats the same ones but locked (client_handler_retry.go).
+ * a gateway's error. hcloud-go repeats the same ones but locked (client_handler_retry.go). After a gateway's error a POST is
+ * not sent again: it may have been done, and a second reset leaves the rescue system.
  * @param shape what the answer must hold
  * @throws Fail that names the call, the API's code and message, and what mends it: `noConnection`, `locked`, `refused`
  *   (a wrong token, or one that may only read), else `failed`. The token is in none of them.
@@ -40,20 +44,24 @@ export async function ask<S extends v.GenericSchema>(
   const call = `${method} ${api.url}${path}`
   for (let again = 0; ; again++) {
     const { status, text } = await send(api, method, path, body).catch((error: NodeJS.ErrnoException) => {
-      const begun = method === 'POST' ? ' It may have begun over there.' : ''
-      const mend = `Check HETZNER_API, this machine's network and, for a certificate, TRUSTED_ROOT`
-      throw new Fail('noConnection', `${call}: ${error.message || error.code}.${begun} ${mend}`)
+      const mend = `Check ${api.name}, this machine's network and, for a certificate, TRUSTED_ROOT`
+      throw new Fail(
+        'noConnection',
+        `${call}: ${error.message || error.code}. ${method === 'POST' ? `${begun}. ` : ''}${mend}`,
+      )
     })
     const said = parse(text)
     if (status >= 200 && status < 300) {
       const good = v.safeParse(shape, said)
       if (good.success) return good.output
-      throw new Fail('failed', `${call}: ${status} with an answer that is not this API's. Check HETZNER_API`)
+      throw new Fail('failed', `${call}: ${status} with an answer that is not this API's. Check ${api.name}`)
     }
     const { code, message } = v.is(failure, said) ? said.error : { code: '', message: 'without a reason' }
     const words = `${call}: ${status} ${[code, message].filter(Boolean).join(': ')}`
-    const busy = ['locked', 'conflict'].includes(code) || [429, 502, 503, 504].includes(status)
-    if (!busy || again === retries) throw refusal(words, status, code)
+    const gateway = [502, 503, 504].includes(status)
+    const busy = ['locked', 'conflict'].includes(code) || status === 429 || (gateway && method === 'GET')
+    if (!busy || again === retries)
+      throw refusal(api, gateway && method === 'POST' ? `${words}. ${begun}` : words, status, code)
     if (again === 0) api.session.say(`${words}; trying again`)
     await sleep(api.pace * Math.min(2 ** again, 30))
   }
@@ -93,16 +101,16 @@ function send(
   })
 }
 
-function refusal(words: string, status: number, code: string): Fail {
+function refusal(api: Api, words: string, status: number, code: string): Fail {
   const make = 'make one in the project of the server and the Storage Box (Read & Write), put it in .env'
-  if (code === 'token_readonly' || code === 'forbidden')
-    return new Fail('refused', `${words}. HCLOUD_TOKEN may only read: ${make}`)
+  if (code === 'token_readonly') return new Fail('refused', `${words}. HCLOUD_TOKEN may only read: ${make}`)
+  if (code === 'forbidden') return new Fail('refused', `${words}. HCLOUD_TOKEN may not do this: ${make}`)
   if (status === 401) return new Fail('refused', `${words}. HCLOUD_TOKEN is wrong or was deleted: ${make}`)
   if (code === 'locked')
     return new Fail('locked', `${words}. Another action runs there: try again when it has ended`)
-  if (status === 429 || status === 409 || status >= 500)
+  if (status === 429 || code === 'conflict' || status >= 500)
     return new Fail('failed', `${words}. Try again later; status.hetzner.com tells of faults`)
-  if (status === 404) return new Fail('failed', `${words}. Check HETZNER_API`)
+  if (status === 404) return new Fail('failed', `${words}. Check ${api.name}`)
   return new Fail('failed', `${words}. Hetzner's console shows what it objects to`)
 }
 

@@ -5,6 +5,7 @@ import { custodyNames } from './custody-change.ts'
 import { readEnv } from './env.ts'
 import { attempt } from './exclusive.ts'
 import { Fail } from './fail.ts'
+import { serverNames } from './hcloud-server.ts'
 import { type HeaderBackupEnv, headerBox } from './header-manifest.ts'
 import { type Host, hostNames } from './host.ts'
 import type { Wish } from './interlocks.ts'
@@ -12,12 +13,11 @@ import { isLabel } from './manifest.ts'
 import { remoteArchive } from './new-root.ts'
 import type { System } from './new-system.ts'
 import { checkRecipients } from './recipients.ts'
-import { rescueNames } from './rescue.ts'
 import type { Session } from './session.ts'
 import { boxList } from './storagebox.ts'
 
 const wanted = [
-  ...[...hostNames, ...custodyNames, ...rescueNames],
+  ...[...hostNames, ...custodyNames, ...serverNames],
   ...(['CUSTODIANS', 'UNLOCK_PORT', 'UNLOCK_KNOWN_HOSTS', 'UNLOCK_SSH_KEY', 'PUBLIC_IPV6'] as const),
 ] as const
 

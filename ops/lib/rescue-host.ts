@@ -107,9 +107,17 @@ export async function rescueHost(
     await sleep(2000)
   }
   session.atEnd(() => leave(host))
-  const key = await host.read(sh`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d ' ' -f 2`)
-  session.say(`  the rescue system's host key, to compare at its console: ${key}`)
+  session.say(
+    `  the rescue system's host key, to compare at its console: ${await taken(join(dir, 'known_hosts'))}`,
+  )
   return host
+}
+
+/** The fingerprint of the host key that our ssh took. What the far end says of itself proves nothing. */
+export async function taken(knownHosts: string): Promise<string> {
+  const { stdout } = await $({ quiet: true })`ssh-keygen -lf ${knownHosts}`
+  const [, fingerprint = '', , type = ''] = stdout.trim().split(/\s+/)
+  return `${fingerprint} ${type}`
 }
 
 /** Ends the shared connection to a host that is about to restart, or that we have done with. */

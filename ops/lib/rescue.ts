@@ -1,68 +1,17 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
-import { type Picked, textIn } from './env.ts'
 import { Fail } from './fail.ts'
+import { findServer, type ServerApi } from './hcloud-server.ts'
 import { act } from './hetzner-action.ts'
-import { type Api, ask } from './hetzner-api.ts'
-import type { Session } from './session.ts'
+import { ask } from './hetzner-api.ts'
 
-export const rescueNames = ['HCLOUD_TOKEN', 'HCLOUD_SERVER', 'HCLOUD_API', 'TRUSTED_ROOT'] as const
-
-/** A way to one server past its own system: rescue mode, and the power switch. */
-export interface ServerApi extends Api {
-  /** Name or id, as HCLOUD_SERVER says. */
-  server: string
-}
-
-const server = v.object({
-  ...{ id: v.number(), name: v.string(), status: v.string(), rescue_enabled: v.boolean() },
-  public_net: v.object({ ipv4: v.nullish(v.object({ ip: v.string() })) }),
-})
-type Server = v.InferOutput<typeof server>
 const key = v.object({ id: v.number(), public_key: v.string() })
 const page = v.object({ pagination: v.object({ next_page: v.nullish(v.number()) }) })
 const keys = v.object({ ssh_keys: v.array(key), meta: page })
 
 /** How often an action is begun again that ended with an error: Hetzner's are known to fail at times and to work the next time. */
 const tries = 3
-
-/** The API of a `.env`; undefined without HCLOUD_TOKEN or HCLOUD_SERVER: then a person does it in the console. */
-export function serverApi(
-  envFile: string,
-  env: Picked<(typeof rescueNames)[number]>,
-  session: Session,
-): ServerApi | undefined {
-  const { HCLOUD_TOKEN: token, HCLOUD_SERVER, HCLOUD_API, TRUSTED_ROOT } = env
-  if (!token || !HCLOUD_SERVER) return undefined
-  const ca = TRUSTED_ROOT && textIn(envFile, 'TRUSTED_ROOT', TRUSTED_ROOT)
-  const url = HCLOUD_API.replace(/\/+$/, '')
-  return { url, token, ca, session, server: HCLOUD_SERVER, pace: 500, limit: 30_000 }
-}
-
-/**
- * The server as the API has it.
- * @throws Fail `refused` when the token's project does not hold it
- */
-export async function findServer(api: ServerApi): Promise<Server> {
-  const query = /^\d+$/.test(api.server) ? '' : `?name=${encodeURIComponent(api.server)}`
-  if (query === '') {
-    const one = await ask(api, 'GET', `/servers/${api.server}`, v.object({ server })).catch(absent)
-    if (one) return one.server
-  } else {
-    const [found] = (await ask(api, 'GET', `/servers${query}`, v.object({ servers: v.array(server) })))
-      .servers
-    if (found) return found
-  }
-  throw new Fail(
-    'refused',
-    `HCLOUD_SERVER: the project of HCLOUD_TOKEN has no server ${api.server}. Check its name in the console, or make the token in its project`,
-  )
-}
-
-function absent(error: unknown): undefined {
-  if (!(error instanceof Fail && /: 404 /.test(error.message))) throw error
-}
 
 /**
  * Switches rescue mode on and starts the server into it. The root password that the API answers with is read by nobody.
@@ -80,11 +29,14 @@ export async function intoRescue(api: ServerApi, operatorKeys: readonly string[]
 
 /** Power off and on again, without asking the system that runs. A server that is off after that is switched on. */
 export async function resetServer(api: ServerApi): Promise<void> {
-  const { id, status } = await findServer(api)
-  if (status !== 'off') await again(api, () => act(api, `/servers/${id}/actions/reset`, {}))
+  // A reset that ends with an error is known to leave the server off.
+  await again(api, async () => {
+    const { id, status } = await findServer(api)
+    await act(api, `/servers/${id}/actions/${status === 'off' ? 'poweron' : 'reset'}`, {})
+  })
   if (api.session.dryRun) return
-  const after = await findServer(api)
-  if (after.status === 'off') await again(api, () => act(api, `/servers/${id}/actions/poweron`, {}))
+  const { id, status } = await findServer(api)
+  if (status === 'off') await again(api, () => act(api, `/servers/${id}/actions/poweron`, {}))
 }
 
 /** Switches rescue mode off if it is still on for the next start, and starts the server from its disk. */

@@ -66,7 +66,8 @@ export function boxApi(
   if (!token) return undefined
   const ca = TRUSTED_ROOT && textIn(envFile, 'TRUSTED_ROOT', TRUSTED_ROOT)
   const account = env.STORAGEBOX_ADMIN_USER ?? env.STORAGEBOX_USER.replace(/-sub\d+$/, '')
-  return { url: HETZNER_API.replace(/\/+$/, ''), token, ca, session, account, pace: 500, limit: 30_000 }
+  const where = { name: 'HETZNER_API' as const, url: HETZNER_API.replace(/\/+$/, ''), token, ca }
+  return { ...where, session, account, pace: 500, limit: 30_000 }
 }
 
 /**

@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
 import { Fail } from '../../ops/lib/fail.ts'
-import { bootFromDisk, intoRescue, resetServer, type ServerApi, serverApi } from '../../ops/lib/rescue.ts'
+import { type ServerApi, serverApi } from '../../ops/lib/hcloud-server.ts'
+import { bootFromDisk, intoRescue, resetServer } from '../../ops/lib/rescue.ts'
 import { describe, rejects } from '../describe.ts'
 import { Listener } from '../hosts.ts'
 import { serveApi } from '../lab/images/hetzner/api.ts'
@@ -60,9 +61,10 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
   const flag = (...names: string[]) => {
     for (const name of names) writeFileSync(join(power, name), '')
   }
-  const apiOf = (server = 'everyskill', its = session): ServerApi => {
+  const apiOf = (server = 'everyskill', its = session, host = '192.0.2.1'): ServerApi => {
     const { port } = fake.address() as AddressInfo
-    const env = { HCLOUD_TOKEN: token, HCLOUD_SERVER: server, HCLOUD_API: `https://127.0.0.1:${port}/v1/` }
+    const url = `https://127.0.0.1:${port}/v1/`
+    const env = { HCLOUD_TOKEN: token, HCLOUD_SERVER: server, HCLOUD_API: url, SERVER_HOST: host }
     const api = serverApi(join(dir, '.env'), { ...env, TRUSTED_ROOT: 'cert' }, its)
     assert.ok(api)
     return { ...(api as ServerApi), pace: 1 }
@@ -74,6 +76,7 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
       HCLOUD_TOKEN: undefined,
       HCLOUD_SERVER: 'a',
       HCLOUD_API: 'https://a',
+      SERVER_HOST: 'a',
       TRUSTED_ROOT: undefined,
     }
     assert.is(serverApi('.env', env, session), undefined)
@@ -121,7 +124,7 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
   test('waits while another action has the server locked', async () => {
     flag('on', 'running')
     pause = 60
-    const begun = servers.answer('POST', ['servers', '4242', 'actions', 'poweron'], null, {})
+    const begun = servers.answer('POST', ['servers', '4242', 'actions', 'poweron'], new URLSearchParams(), {})
     assert.is(begun.status, 201)
     await resetServer(apiOf())
     assert.ok(there('reset'))
@@ -134,6 +137,39 @@ describe('rescue mode and reset through the API', ({ test, before, after, before
       assert.ok(error instanceof Fail && error.exitCode === 3)
       assert.not.match((error as Error).message, /h{20}/)
     }
+  })
+
+  test('finds our key on the second page of many', async () => {
+    flag('on', 'running')
+    for (let i = 0; i < 60; i++) {
+      const public_key = i === 55 ? key : `ssh-ed25519 ${i}`
+      servers.answer('POST', ['ssh_keys'], new URLSearchParams(), { name: `key ${i}`, public_key })
+    }
+    await intoRescue(apiOf(), [key])
+    assert.equal(posts(), ['enable_rescue', 'reset'])
+    assert.is(readFileSync(join(power, 'keys'), 'utf8'), `${key}\n`)
+  })
+
+  test('touches no server but the one at SERVER_HOST', async () => {
+    flag('on', 'running')
+    for (const host of ['192.0.2.2', 'localhost', 'no-such-host.invalid'])
+      for (const work of [
+        () => intoRescue(apiOf('everyskill', session, host), [key]),
+        () => bootFromDisk(apiOf('everyskill', session, host)),
+      ]) {
+        const error = await rejects(work, /everyskill has the address 192\.0\.2\.1, and SERVER_HOST is /)
+        assert.ok(error instanceof Fail && error.exitCode === 3)
+      }
+    assert.equal(posts(), [])
+    assert.not.ok(there('rescue'))
+  })
+
+  test('a reset that failed and left the server off is followed by the power switch', async () => {
+    flag('on', 'running', 'fail')
+    const machine = setInterval(() => there('on') || rmSync(join(power, 'running'), { force: true }), 1)
+    await resetServer(apiOf()).finally(() => clearInterval(machine))
+    assert.equal(posts(), ['reset', 'poweron'])
+    assert.ok(there('on'))
   })
 
   test('changes nothing in a dry run', async () => {

@@ -384,6 +384,17 @@ describe('the Storage Box API', ({ test, before, after, beforeEach, afterEach })
     )
   })
 
+  test('sends nothing again that a gateway may have passed on', async () => {
+    await against([boxes(['u1']), problem(504, 'timeout'), boxes(['u1'])], async (api) => {
+      await fails(
+        takeSnapshot(api),
+        'failed',
+        /504 timeout: .*It may have begun over there\. Try again later/,
+      )
+      assert.is(posts().length, 1)
+    })
+  })
+
   test('asks once when asking again is no use', async () => {
     for (const [status, code] of [
       [423, 'protected'],

@@ -51,7 +51,7 @@ export function serveApi({ zone, box, servers, tokens, cert, key }: Project, por
         if (!body) return failure(400, 'json_error', 'the request body is no JSON')
         if (version !== 'v1') return notFound('route')
         if (aboutBox) return box.answer(method, path.slice(1), url.searchParams.get('name'), body)
-        if (aboutServer) return servers.answer(method, path, url.searchParams.get('name'), body)
+        if (aboutServer) return servers.answer(method, path, url.searchParams, body)
         return route(zone, actions, method, path, url, body)
       }
       const { status, body } = respond()

@@ -4,7 +4,16 @@ import { type Answer, created, failure, invalid, notFound, ok, page } from './an
 
 type Body = { name?: string; public_key?: string; type?: string; ssh_keys?: number[] }
 type Key = { id: number; name: string; public_key: string }
-type Action = { id: number; command: string; status: 'running' | 'success' | 'error'; error: unknown }
+type Action = {
+  id: number
+  command: string
+  status: 'running' | 'success' | 'error'
+  progress: number
+  started: string
+  finished: string | null
+  resources: { id: number; type: string }[]
+  error: { code: string; message: string }
+}
 
 export type Options = {
   /** The server's name and address. */
@@ -20,7 +29,8 @@ const SERVER_ID = 4242
 
 /**
  * The part of https://api.hetzner.cloud/v1 that rescue mode and the power switch need, for one server: /servers and
- * /ssh_keys. A file `fail` in the folder makes the next action end with `unknown_error`, as the real one does at times.
+ * /ssh_keys. A file `fail` in the folder makes the next action end with `unknown_error`, as the real one does at times: a
+ * reset then leaves the server off. As in the real one's own examples every action has an `error`: its status alone tells.
  */
 export class Servers {
   readonly #options: Options
@@ -32,10 +42,10 @@ export class Servers {
   }
 
   /** @param path what follows /v1 */
-  answer(method: string, path: string[], name: string | null, body: Body): Answer {
+  answer(method: string, path: string[], query: URLSearchParams, body: Body): Answer {
     const [what, id, part, command] = path
-    if (what === 'ssh_keys') return this.#sshKeys(method, body)
-    if (id === undefined) return this.#list(name)
+    if (what === 'ssh_keys') return this.#sshKeys(method, query, body)
+    if (id === undefined) return this.#list(query.get('name'))
     if (id === 'actions') return this.#action(part)
     if (id !== String(SERVER_ID)) return notFound('server')
     if (part === undefined) return ok({ server: this.#view() })
@@ -44,8 +54,12 @@ export class Servers {
     return this.#act(command ?? '', body)
   }
 
-  #sshKeys(method: string, { name, public_key }: Body): Answer {
-    if (method === 'GET') return ok({ ssh_keys: this.#keys, ...page(this.#keys.length) })
+  #sshKeys(method: string, query: URLSearchParams, { name, public_key }: Body): Answer {
+    if (method === 'GET') {
+      const [number, size] = [Number(query.get('page') ?? 1), Number(query.get('per_page') ?? 25)]
+      const ssh_keys = this.#keys.slice((number - 1) * size, number * size)
+      return ok({ ssh_keys, ...page(this.#keys.length, number, size) })
+    }
     if (!name || !public_key) return invalid('name and public_key are required')
     if (this.#keys.some((one) => one.public_key === public_key))
       return failure(409, 'uniqueness_error', 'SSH key not unique')
@@ -78,22 +92,36 @@ export class Servers {
     }
     const work: Record<string, () => void> = {
       disable_rescue: () => drop('rescue'),
-      // A server that is off stays off.
-      reset: () => existsSync(this.#path('on')) && flag('reset'),
+      reset: () => flag('reset'),
       poweron: () => flag('on'),
       poweroff: () => drop('on'),
     }
+    const names: Record<string, string> = {
+      ...{ reset: 'reset_server', poweron: 'start_server', poweroff: 'stop_server' },
+    }
     const found = Object.hasOwn(work, command) ? work[command] : undefined
-    return found ? this.#start(command, {}, found) : notFound('route')
+    return found ? this.#start(names[command] ?? command, {}, found) : notFound('route')
   }
 
   #start(command: string, more: object, work: () => void): Answer {
-    const action: Action = { id: 7001 + this.#actions.length, command, status: 'running', error: null }
+    const action: Action = {
+      ...{ id: 7001 + this.#actions.length, command, status: 'running', progress: 0 },
+      ...{
+        started: new Date().toISOString(),
+        finished: null,
+        resources: [{ id: SERVER_ID, type: 'server' }],
+      },
+      error: { code: 'action_failed', message: 'Action failed' },
+    }
     this.#actions.push(action)
     const answer = created({ ...more, action: { ...action } })
     void this.#options.pause().then(() => {
-      if (existsSync(this.#path('fail'))) {
-        rmSync(this.#path('fail'))
+      const off = !existsSync(this.#path('on'))
+      const fails = existsSync(this.#path('fail'))
+      Object.assign(action, { progress: 100, finished: new Date().toISOString() })
+      if (fails || (command === 'reset_server' && off)) {
+        rmSync(this.#path('fail'), { force: true })
+        if (command === 'reset_server') rmSync(this.#path('on'), { force: true })
         Object.assign(action, { status: 'error', error: { code: 'unknown_error', message: 'Unknown error' } })
         return
       }
@@ -109,11 +137,12 @@ export class Servers {
 
   #view() {
     const { name, address } = this.#options
+    const there = (flag: string) => existsSync(this.#path(flag))
     return {
       id: SERVER_ID,
       name,
-      status: existsSync(this.#path('running')) ? 'running' : 'off',
-      rescue_enabled: existsSync(this.#path('rescue')),
+      status: there('running') ? 'running' : there('on') ? 'starting' : 'off',
+      rescue_enabled: there('rescue'),
       locked: false,
       public_net: { ipv4: { ip: address }, ipv6: null, firewalls: [] },
       protection: { delete: false, rebuild: false },
