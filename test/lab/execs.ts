@@ -58,7 +58,8 @@ export async function recordExecs(roots: Record<string, number[]>): Promise<Reco
   }
 }
 
-function parsed(line: string): Exec {
+/** A line of what execs.pl writes. */
+export function parsed(line: string): Exec {
   const [, side = '', pid, parent, namespace = '', groups = '', program = '', argv = '', env = ''] =
     line.split('\t')
   const words = (hex: string) => Buffer.from(hex, 'hex').toString('latin1').split('\0').slice(0, -1)

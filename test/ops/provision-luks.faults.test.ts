@@ -7,12 +7,22 @@ import { archive, gibibytes, keyOf, type Machine, machineUp } from '../lab/luks/
 import { passphrase, type Running, start } from '../lab/luks/scripts.ts'
 import { $, text, until } from '../lab/shell.ts'
 
-/** The steps of a provisioning after which there is something to lose, as they are printed. */
-const phases = [
-  ...['partition', 'format', 'key slots', 'open', 'file systems', 'install', 'configure', 'boot loader'],
-  ...['verify offline', 'pin the host keys', 'header backup', 'close the disk', 'start from the disk'],
-  ...['unlock as alice', 'unlock test: alice', 'unlock as bob'],
-]
+/**
+ * The steps of a provisioning after which there is something to lose, as they are printed, and how many milliseconds of the
+ * next one may pass before it is cut short: it takes longer than that.
+ */
+const phases = {
+  ...{
+    partition: 2500,
+    format: 9000,
+    'key slots': 2500,
+    open: 2000,
+    'file systems': 20_000,
+    install: 20_000,
+  },
+  ...{ configure: 45_000, 'boot loader': 6000, 'verify offline': 100, 'pin the host keys': 5000 },
+  ...{ 'header backup': 1000, 'close the disk': 800 },
+}
 
 describe('faults of the encrypted disk', { timeout: 3_600_000 }, ({ test, before, after }) => {
   let machine: Machine
@@ -66,14 +76,15 @@ describe('faults of the encrypted disk', { timeout: 3_600_000 }, ({ test, before
       over = true
     })
     for (; !over; await sometime(50, 100)) {
-      const phase = phases.find((one) => !hit.has(one) && running.said().includes(`✓ ${one} `))
-      if (!phase) continue
-      await sometime(100, 2500)
+      const [phase, most] =
+        Object.entries(phases).find(([one]) => !hit.has(one) && running.said().includes(`✓ ${one} `)) ?? []
+      if (!phase || !most) continue
+      await sometime(50, most)
       return over ? undefined : phase
     }
     return undefined
   }
-  /** Provisions again and again, each call cut short in a phase that none was before, until one goes through. */
+  /** Provisions again and again, each call cut short after a phase that none was before, until one goes through. */
   const throughAll = async (cut: (running: Running, count: number) => Promise<void>) => {
     const hit = new Set<string>()
     for (;;) {
@@ -86,10 +97,13 @@ describe('faults of the encrypted disk', { timeout: 3_600_000 }, ({ test, before
       hit.add(phase)
       await cut(running, hit.size)
       const { code } = await running.done
+      assert.is.not(code, 0)
       console.log(`after ${phase}: cut short, ended with ${code}`)
     }
-    // What an earlier call did is not done again, and so not printed; a cut in the last moment may come too late.
-    assert.ok(hit.size >= 10, `only ${hit.size} of ${phases.length} phases were hit`)
+    // A step that ended there just before it was cut short here is not done, and not printed, again.
+    const missed = Object.keys(phases).filter((one) => !hit.has(one))
+    assert.ok(missed.length <= 2, `never cut short after ${missed.join(', ')}`)
+    if (missed.length > 0) console.log(`not cut short after ${missed.join(', ')}: it had ended`)
   }
   /** Both custodians unlock, each after a start of their own; no third key slot is there. */
   const sound = async () => {
@@ -254,6 +268,15 @@ umount /mnt/old; sync`)
     await sometime(3000, 8000)
     running.kill()
     await running.done
+    const again = preserve(label)
+    await until('the encryption to go on', 600, async () =>
+      (await inside('pgrep -x cryptsetup').catch(() => '')) !== '' ? true : undefined,
+    )
+    await sometime(3000, 8000)
+    await machine.power('off')
+    again.kill()
+    await again.done
+    await machine.power('on')
     await good(preserve(label))
     assert.is(await inside('cat /root/DATA; findmnt -nro SOURCE /'), 'kept\n/dev/mapper/cryptroot')
   })

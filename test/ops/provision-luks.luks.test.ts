@@ -2,11 +2,14 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import * as assert from 'uvu/assert'
+import { startAtBoot } from '../../ops/lib/reboots.ts'
 import { banner } from '../../ops/lib/waiting-host.ts'
 import { describe } from '../describe.ts'
+import { type Exec, recordExecs } from '../lab/execs.ts'
 import { forget, recall, remember } from '../lab/luks/cached.ts'
+import { recordGuest } from '../lab/luks/guest-execs.ts'
 import { archive, gibibytes, keyOf, type Machine, machineUp } from '../lab/luks/machine.ts'
-import { passphrase, start, watchProcesses } from '../lab/luks/scripts.ts'
+import { passphrase, start } from '../lab/luks/scripts.ts'
 import { $, $try, labPath, text, until } from '../lab/shell.ts'
 import { playCustodians, playUnlock } from '../runbooks/luks.ts'
 
@@ -58,17 +61,64 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
     if (custodian) await good(['unlock', '--as', custodian], [secrets[custodian]])
   }
 
+  /** Every argument and environment variable of some programs. */
+  const wordsOf = (execs: readonly Exec[]) => execs.flatMap(({ argv, env }) => [...argv, ...env])
+  /** No program that was started here or on the machine has seen a passphrase; both records hold what they must. */
+  const unseen = (here: readonly Exec[], there: readonly Exec[], wanted: RegExp) => {
+    const [ours, theirs] = [wordsOf(here), wordsOf(there)]
+    assert.ok(ours.includes(`CONTROL=${canary}`) && theirs.includes(canary), 'the controls were recorded')
+    assert.ok(
+      there.some(({ argv }) => wanted.test(argv.join(' '))),
+      `${wanted} was recorded`,
+    )
+    for (const secret of Object.values(secrets))
+      assert.equal(
+        [...ours, ...theirs].filter((word) => word.includes(secret)),
+        [],
+      )
+  }
+  /** Records what is started on both sides while some work is done. */
+  const recorded = async <T>(work: () => Promise<T>, wanted: RegExp): Promise<T> => {
+    const here = await recordExecs({ operator: [process.pid] })
+    const there = recordGuest(machine, canary)
+    const value = await work()
+    const guest = await there.stop()
+    await $({ env: { ...process.env, CONTROL: canary } })`true`
+    unseen(await here.stop(), guest, wanted)
+    return value
+  }
+
+  /** Types a wrong passphrase into an ssh with a terminal, waits for what it says to that, then Ctrl-C. @returns all it said */
+  const atTerminal = async ([program = '', ...args]: string[], wrong: RegExp) => {
+    const child = spawn(program, ['-tt', ...args], { stdio: 'pipe' })
+    let said = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (part: string) => {
+        said += part
+      })
+    const over = new Promise((done) => child.once('close', done))
+    const shows = (what: RegExp) => until(`${what} in ${said}`, 60, async () => what.test(said) || undefined)
+    await shows(/Please unlock disk/)
+    child.stdin.write('not the passphrase\r')
+    await shows(wrong)
+    child.stdin.write('\x03id\r')
+    const limit = setTimeout(() => child.kill(), 30_000)
+    await over
+    clearTimeout(limit)
+    return said
+  }
+
   /** @returns the report */
   async function provision(): Promise<string> {
-    const control = spawn('sleep', ['900'], { env: { ...process.env, CONTROL: canary } })
-    const watching = watchProcesses([secrets.alice, secrets.bob, canary])
     const words = ['--disk', '/dev/sda', '--serial', machine.serial, '--size', String(gibibytes)]
-    const { code, stdout, stderr } = await run(
-      ['provision-luks', ...words, '--archive', archive, '--confirm', machine.serial],
-      [secrets.alice, secrets.bob],
+    const { code, stdout, stderr } = await recorded(
+      () =>
+        run(
+          ['provision-luks', ...words, '--archive', archive, '--confirm', machine.serial],
+          [secrets.alice, secrets.bob],
+        ),
+      /cryptsetup .*luksFormat/,
     )
-    control.kill()
-    assert.equal(watching.stop(), [`environ: ${canary}`], 'only the control is seen')
     assert.is(code, 0, stderr)
     for (const secret of Object.values(secrets)) assert.not.ok(stderr.includes(secret))
     return stdout
@@ -91,8 +141,9 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
     if (report === '') report = await provision()
     else await restart('alice')
     console.log(report)
+    const said = await machine.exec('cat /disk/console.log')
     for (const secret of Object.values(secrets)) {
-      assert.not.ok(report.includes(secret))
+      assert.not.ok(report.includes(secret) || said.includes(secret))
       assert.is(await machine.found(secret), 0)
     }
   })
@@ -123,7 +174,10 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
 
   test('shows nothing of its root on the raw disk; what lies on /boot can be found there', async () => {
     const open = `open-${canary}`
-    await inside(`echo ${canary} > /root/canary; echo ${open} > /boot/canary; sync`)
+    await inside(`echo ${canary} > /root/canary; echo ${open} > /boot/canary`)
+    // There is no Docker on this machine: a unit of that name stands in.
+    const unit = '[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n'
+    await inside(`printf '${unit}' > /etc/systemd/system/docker.service; ${startAtBoot().text}; sync`)
     await machine.power('off')
     await remember(machine, secrets, report)
     assert.ok((await machine.found(open)) > 0, 'the search finds what is there')
@@ -141,6 +195,10 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
     assert.is(code, 0, stderr)
     assert.match(stdout, /is unlocked, its root is the encrypted disk/)
     assert.is(await inside('cat /root/canary'), canary)
+    const services = 'systemctl is-active docker cron'
+    await until('Docker and cron', 60, async () =>
+      (await inside(services).catch(() => '')) === 'active\nactive' ? true : undefined,
+    )
   })
 
   test('gives no shell at its prompt, neither over ssh nor on the console, nor in the boot menu', async () => {
@@ -167,13 +225,19 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
       const tried = await $try({ input: 'wrong', timeout: '60s' })`${[program, ...forward, ...rest]}`
       assert.match(tried.stderr, /forwarding failed|administratively prohibited|open failed/, flag)
     }
-    for (let i = 0; i < 4; i++) {
+    const mistaken = await atTerminal(ssh('alice', '2222', hosts), /cryptsetup failed/)
+    assert.match(mistaken, /Please unlock disk cryptroot/)
+    assert.not.match(mistaken, /\(initramfs\)|BusyBox|# $|uid=/)
+    const refused = async () => (await machine.console()).split('bad password or options').length - 1
+    for (let i = await refused(), end = i + 4; i < end; i = await refused()) {
       await machine.type('not the passphrase\r')
-      await new Promise((done) => setTimeout(done, 12_000))
+      await until('the console to refuse it', 60, async () => ((await refused()) > i ? true : undefined))
     }
-    const said = await machine.console()
-    assert.match(said, /bad password or options/, 'it was asked')
-    assert.not.match(said, /\(initramfs\)|BusyBox|# $/)
+    assert.not.match(await machine.console(), /\(initramfs\)|BusyBox|# $/)
+    await machine.type(`${secrets.alice}\r`)
+    await until('the system, unlocked at its console', 240, async () =>
+      (await inside('findmnt -nro SOURCE /').catch(() => '')) === '/dev/mapper/cryptroot' ? true : undefined,
+    )
   })
 
   test('is unlocked by who follows the runbook, with the script and by hand', async () => {
@@ -183,7 +247,10 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
 
   test('lets carol in after she was added, and bob no more after he was revoked, by the runbook, which puts the header back too', async () => {
     await good(['unlock', '--as', 'alice'], [secrets.alice])
-    const played = await playCustodians(machine, { stays: 'alice', comes: 'carol', goes: 'bob' }, secrets)
+    const played = await recorded(
+      () => playCustodians(machine, { stays: 'alice', comes: 'carol', goes: 'bob' }, secrets),
+      /cryptsetup .*luksAddKey/,
+    )
     assert.is(played.length, 10)
     const both = ['alice', 'carol'].map((name) => `${keyOf(name)}.pub`).join()
     const three = envWith('carol', { CUSTODIANS: both })

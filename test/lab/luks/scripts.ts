@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
 import type { Run } from '../ops.ts'
 import { $try, ROOT } from '../shell.ts'
 
@@ -40,31 +39,4 @@ export function start(env: string, [name, ...args]: [string, ...string[]], answe
 /** A passphrase as custodians are told to make them. */
 export function passphrase(): string {
   return randomBytes(18).toString('base64')
-}
-
-/** Looks for texts in the arguments and the environment of every process here, again and again, until it is stopped. */
-export function watchProcesses(texts: readonly string[]): { stop: () => string[] } {
-  const seen = new Set<string>()
-  const look = () => {
-    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
-      for (const file of ['cmdline', 'environ']) {
-        const content = contentOf(`/proc/${pid}/${file}`)
-        for (const text of texts) if (content.includes(text)) seen.add(`${file}: ${text}`)
-      }
-  }
-  const timer = setInterval(look, 100)
-  return {
-    stop: () => {
-      clearInterval(timer)
-      return [...seen].sort()
-    },
-  }
-}
-
-function contentOf(path: string): string {
-  try {
-    return readFileSync(path, 'latin1')
-  } catch {
-    return '' // it has ended
-  }
 }
