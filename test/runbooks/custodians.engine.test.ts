@@ -32,18 +32,21 @@ describe('custodians.md', { timeout: 240_000 }, ({ test, before, after }) => {
       writeFileSync(join(dir, 'bin', name), `#!/bin/bash\n${body}\n`, { mode: 0o755 })
       return join(dir, 'bin', name)
     }
+    // A disk that was encrypted where it lay: the third partition is another one.
+    program(
+      'lsblk',
+      `case "$*" in *NAME,PARTUUID) printf '%s\\n' "/dev/sda " "${disk} 0a1b-01" "/dev/sda3 0a1b-03" ;; *PARTUUID*) echo 0a1b-01 ;; esac`,
+    )
     // What the script says of the way to the rescue system, the verbs do not.
     program(
       'npx',
       `shift 3
+[ "$1" != restore-header ] || [ "$2" = ${disk} ] || { echo "there is no $2"; exit 3; }
 [ "$1" != restore-header ] || echo "✓ wait for the rescue system 0.0 s"
 "${process.execPath}" --import tsx ${custodiansScript} ${join(disk, '..')} ${disk} "$@" && { [ "$1" != restore-header ] || echo "✓ put the header back 0.0 s
-/dev/sda3 has the header of x again; it opens for y"; }`,
+$2 has the header of x again; it opens for y"; }`,
     )
-    const rescue = program(
-      'in-rescue',
-      `[ "$1" != -t ] || shift\nexec bash -c "$(sed 's:/dev/sda3:${disk}:g' <<< "$*")"`,
-    )
+    const rescue = program('in-rescue', `[ "$1" != -t ] || shift\nexec bash -c "$*"`)
     const values = {
       ...{ ENV_FILE: envFile, KEY: 'carol.pub', in_rescue: rescue },
       on_box: 'ssh box.example',
