@@ -3,11 +3,12 @@
  * its host and the rescue system is not in it: runbooks.luks.test.ts.
  */
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { readHeader } from '../../ops/lib/header.ts'
 import { Host } from '../../ops/lib/host.ts'
+import { isLabel } from '../../ops/lib/manifest.ts'
 import { describe } from '../describe.ts'
 import { custodiansScript, encryptedHost } from '../encrypted.ts'
 import { folders } from '../folders.ts'
@@ -24,6 +25,7 @@ describe('custodians.md', { timeout: 240_000 }, ({ test, before, after }) => {
   test('adds and revokes a custodian, and brings a header back', async () => {
     const dir = folder()
     const { path } = headerBoxIn(dir)
+    const headers = join(dir, 'box/backups/luks-headers')
     for (const name of ['alice', 'bob', 'carol'])
       execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', join(dir, name)])
     const disk = await encryptedHost(folder(), join(dir, 'alice.pub'), passphraseOf('alice'))
@@ -49,7 +51,7 @@ $2 has the header of x again; it opens for y"; }`,
     const rescue = program('in-rescue', `[ "$1" != -t ] || shift\nexec bash -c "$*"`)
     const values = {
       ...{ ENV_FILE: envFile, KEY: 'carol.pub', in_rescue: rescue },
-      on_box: 'ssh box.example',
+      on_box: `ssh -n -i ${dir}/key -o 'UserKnownHostsFile="${dir}/known"' box.example`,
       decrypt: `gpg --quiet --homedir ${join(dir, 'gpg-b')} --decrypt`,
     }
     const lines = (...names: string[]) => names.map((name) => `${passphraseOf(name)}\n`).join('')
@@ -63,6 +65,8 @@ $2 has the header of x again; it opens for y"; }`,
         })
       setUp(['add', 'alice', 'alice.pub'], '')
       setUp(['add', 'bob', 'bob.pub'], lines('alice', 'bob'))
+      // What a call leaves that is cut short before the last rename.
+      mkdirSync(join(headers, '20991231T000000Z.part'))
       await play(readRunbook('runbooks/custodians.md'), values, 200, {
         '--custodians add': lines('alice', 'carol'),
         '--custodians verify': lines('carol'),
@@ -72,6 +76,8 @@ $2 has the header of x again; it opens for y"; }`,
     } finally {
       process.env.PATH = first
     }
+    const [left = '', ...others] = readdirSync(headers)
+    assert.equal([isLabel(left), others], [true, []])
     const { slots } = await readHeader(new Host('local', [], new Listener()), disk)
     assert.equal(
       slots.map((one) => one.custodian),
