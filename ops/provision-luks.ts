@@ -139,11 +139,11 @@ await main({ help, options, positionals: true }, async ({ flags, words, session 
     const stage = kept || flags['start-over'] ? 'blank' : stageOf(facts)
     for (const line of holdings(facts)) session.say(`  ${line}`)
     const label = flags['backup-attested'] ?? ''
-    if (kept) await checkAttested(here, session, flags.env, env, label)
+    const attested = kept && (await checkAttested(here, session, flags.env, env, label))
     const asked = await askPassphrases()
     const which = `${wish.disk} of ${env.SERVER_HOST}, serial ${wish.serial}`
     const text = kept
-      ? `The system on ${which} is encrypted where it lies. What fails on the way there costs it: there is ${label}.`
+      ? `The system on ${which} is encrypted where it lies. What fails on the way there costs it, but for ${attested}.`
       : stage === 'blank'
         ? `Everything on ${which} is lost now.`
         : `An earlier call is gone on with: ${which}.`

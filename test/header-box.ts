@@ -38,7 +38,11 @@ export function headerBoxIn(dir: string): {
     writeFileSync(join(dir, `${name}.asc`), execFileSync('gpg', [...gpg, '--armor', '--export', name]))
     execFileSync('gpgconf', ['--homedir', home, '--kill', 'gpg-agent'])
   }
-  const ssh = `#!/bin/bash\n${boxIn(join(dir, 'box'), join(dir, 'log'))}\n`
+  // It knows one key, and who asks it knows its host key from one file; ssh reads its stdin away.
+  const own = `*" -i ${dir}/key "*" UserKnownHostsFile="*"${dir}/known"*`
+  const knows = `case " $* " in ${own}) ;; *) echo 'Permission denied (publickey).' >&2; exit 255 ;; esac`
+  const reads = `case " $* " in *" -n "* | *" rsync --server "*) ;; *) cat > /dev/null ;; esac`
+  const ssh = `#!/bin/bash\n${knows}\n${reads}\n${boxIn(join(dir, 'box'), join(dir, 'log'))}\n`
   writeFileSync(join(dir, 'bin/ssh'), ssh, { mode: 0o755 })
   const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
   writeFileSync(join(dir, '.env'), `${lines.join('')}LUKS_MEMORY=10000\nLUKS_PARALLEL=1\n`, { mode: 0o600 })

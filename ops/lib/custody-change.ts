@@ -1,12 +1,13 @@
 import { operator } from './audit.ts'
 import type { Picked } from './env.ts'
 import { backUpHeader } from './header-backup.ts'
-import { type HeaderBackupEnv, headerBackupNames, headerBackups, headerBox } from './header-manifest.ts'
+import { type HeaderBackupEnv, headerBackupNames, headerBox, headerFolders } from './header-manifest.ts'
 import type { Host } from './host.ts'
 import { withLock } from './lock.ts'
 import { checkRecipients } from './recipients.ts'
 import { recorded } from './recorded.ts'
 import type { Session } from './session.ts'
+import { quote } from './sh.ts'
 import type { Cost } from './slots.ts'
 import type { Box } from './storagebox.ts'
 
@@ -42,7 +43,7 @@ export async function changing(disk: Encrypted, what: string, work: () => Promis
   await withLock(host, session, { name: 'luks', who: operator(), what }, () =>
     recorded(host, session, what, async (about) => {
       // First, so that a box which does not answer stops a change that could not be backed up.
-      const old = session.dryRun ? [] : await headerBackups(here, session, headerBox(envFile, env))
+      const old = session.dryRun ? [] : await headerFolders(here, session, headerBox(envFile, env))
       await checkRecipients(envFile, env, session)
       await work()
       const { label } = await session.step('back up the header, count its slots', () =>
@@ -54,14 +55,21 @@ export async function changing(disk: Encrypted, what: string, work: () => Promis
   )
 }
 
-/** What has to be done with the header backups from before. */
+/** What has to be done with the header backups from before: commands to paste. */
 export function oldHeadersText(box: Box, label: string, old: readonly string[]): string {
   const kept = `header backup ${label}: on the Storage Box, slots counted`
   if (old.length === 0) return kept
-  const remove = old.map((one) => `  ssh -p ${box.port} ${box.account} rm -r ${box.dir}/${one}`)
   return [
     kept,
     'Older header backups open this disk with the keys of their day, also with a revoked one. Destroy them, and every copy elsewhere:',
-    ...remove,
+    `  ${toPaste(box, 'rm', '-r', ...old.map((one) => `${box.dir}/${one}`))}`,
+    `Then this shows ${label} alone:`,
+    `  ${toPaste(box, 'ls', box.dir)}`,
   ].join('\n')
+}
+
+/** One command on the Storage Box for a person's shell; `-n`, or ssh would read away what is pasted after it. */
+function toPaste({ ssh: [program = '', ...way] }: Box, ...words: string[]): string {
+  const all = [program, '-n', ...way, ...words]
+  return all.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : quote(word))).join(' ')
 }

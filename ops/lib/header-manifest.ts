@@ -32,10 +32,18 @@ export function headerBox(envFile: string, env: HeaderBackupEnv): Box {
   return boxFolder(ownBox(envFile, env), 'luks-headers')
 }
 
+/** Every folder on the box that may hold a header, the oldest first: also a `.part`, which a call left that was cut short. */
+export async function headerFolders(here: Host, session: Session, box: Box): Promise<string[]> {
+  const text = await attempt(here, session, boxList(box), { changes: false })
+  return text
+    .split('\n')
+    .filter((name) => isLabel(name.replace(/\.part$/, '')))
+    .sort()
+}
+
 /** The header backups on the box, the oldest first. */
 export async function headerBackups(here: Host, session: Session, box: Box): Promise<string[]> {
-  const text = await attempt(here, session, boxList(box), { changes: false })
-  return text.split('\n').filter(isLabel).sort()
+  return (await headerFolders(here, session, box)).filter(isLabel)
 }
 
 /** What a header backup on the box says of itself. @throws Fail `unverified` when it says nothing that can be read */

@@ -90,8 +90,7 @@ describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, a
     const newest = backups().at(-1) as string
     assert.match(added.out, `header backup ${newest}`)
     assert.match(added.out, /Older header backups open this disk.*also with a revoked one. Destroy them/)
-    const older = backups().at(-2) as string
-    assert.match(added.out, `ssh -p 23 u1-sub1@box.example rm -r backups/luks-headers/${older}`)
+    assert.match(added.out, new RegExp(` rm -r .*backups/luks-headers/${backups().at(-2)}$`, 'm'))
 
     const list = await run(disk, ['list'])
     const rows = list.out
@@ -116,6 +115,8 @@ describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, a
       [6, 'error: this passphrase does not open the key slot of carol'],
     )
 
+    // What a call leaves that is cut short before the last rename.
+    mkdirSync(join(dir, 'box/backups/luks-headers/20200101T000000Z.part'))
     const revoked = await run(disk, ['revoke', 'bob'], passphraseOf('carol'))
     assert.is(revoked.code, 0, revoked.err)
     assert.match(
@@ -123,6 +124,13 @@ describe('the verbs of the custodians', { timeout: 240_000 }, ({ test, before, a
       /✓ remove key slot 1; slot 2 opens.*✓ shut the key of bob out.*✓ back up the header/s,
     )
     assert.match(revoked.out, 'also with a revoked one')
+    const pasted = revoked.out.split('\n').filter((line) => line.startsWith('  '))
+    const last = backups().at(-1)
+    assert.ok(backups().length > 3 && pasted.length === 2, revoked.out)
+    // As a person does: all at once, in a folder of their own.
+    const shell = { cwd: folder(), env: { ...process.env, PATH: path }, input: `${pasted.join('\n')}\n` }
+    assert.is(execFileSync('bash', shell).toString(), `${last}\n`)
+    assert.equal(backups(), [last])
     assert.equal([await opens(disk, 'bob'), await opens(disk, 'alice')], [false, true])
     assert.equal(letIn(disk), ['alice', 'carol'])
     const manifest = JSON.parse(

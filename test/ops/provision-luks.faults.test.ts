@@ -1,5 +1,6 @@
 /** What can go wrong on the way to the encrypted disk, and afterwards. Long: no part of `npm test`. */
 import * as assert from 'uvu/assert'
+import { attestedDump } from '../attested.ts'
 import { describe } from '../describe.ts'
 import { sometime } from '../lab/begin.ts'
 import { forget, recall, remember } from '../lab/luks/cached.ts'
@@ -257,9 +258,15 @@ umount /mnt/old; sync`)
     const unknown = await preserve('20010101T000000Z').done
     assert.is(unknown.code, 3, unknown.stderr)
     const label = '20261122T000000Z'
-    await machine.world.storagebox.exec(
-      `mkdir -p /box/everyskill/disk/dumps/${label}; chmod -R a+rX /box/everyskill/disk`,
-    )
+    const dump = `/box/everyskill/disk/dumps/${label}`
+    const onBox = (script: string) =>
+      machine.world.storagebox.exec(`${script}; chmod -R a+rX /box/everyskill/disk`)
+    await onBox(`rm -rf ${dump}; mkdir -p ${dump}`)
+    const empty = await preserve(label).done
+    assert.is(empty.code, 3, empty.stderr)
+    assert.match(empty.stderr, /has no such dump/)
+    for (const [name, content] of Object.entries(attestedDump(label)))
+      await onBox(`printf '%s' '${content}' > ${dump}/${name}`)
     const running = preserve(label)
     await until('the encryption to begin', 600, async () => {
       const luks = await inside('lsblk -nro FSTYPE /dev/sda1').catch(() => '')

@@ -251,7 +251,7 @@ describe('a server with an encrypted disk', { timeout: 900_000 }, ({ test, befor
       () => playCustodians(machine, { stays: 'alice', comes: 'carol', goes: 'bob' }, secrets),
       /cryptsetup .*luksAddKey/,
     )
-    assert.is(played.length, 10)
+    assert.is(played.length, 13)
     const both = ['alice', 'carol'].map((name) => `${keyOf(name)}.pub`).join()
     const three = envWith('carol', { CUSTODIANS: both })
     await restart()

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parse } from 'dotenv'
 import { keyOf, type Machine } from '../lab/luks/machine.ts'
 import { start } from '../lab/luks/scripts.ts'
-import { until } from '../lab/shell.ts'
+import { $try, until } from '../lab/shell.ts'
 import { type Played, play } from './play.ts'
 import { readRunbook } from './runbook.ts'
 
@@ -49,12 +49,15 @@ export function playCustodians(
 ): Promise<Played[]> {
   const { stays, comes, goes } = names
   const secret = (name: string) => passphrases[name] ?? ''
+  const rescue = sshTo(machine, '/dev/null -o StrictHostKeyChecking=no')
   const does = {
     rescue: async () => {
       await machine.power('off')
       const key = readFileSync(`${keyOf('operator')}.pub`, 'utf8').trim()
       await machine.exec(`echo '${key}' > /power/keys; touch /power/rescue`)
       await machine.power('on')
+      const there = async () => (await $try`bash -c ${`${rescue} hostname`}`).stdout.trim() === 'rescue'
+      await until('the rescue system', 300, async () => ((await there()) ? true : undefined))
     },
     back: async () => {
       await restarted(machine)
@@ -70,15 +73,14 @@ export function playCustodians(
       return `bash ${join(dir, name)}`
     }
     const box = `ssh -i ${env.STORAGEBOX_SSH_KEY} -p ${env.STORAGEBOX_PORT} -o BatchMode=yes -o LogLevel=ERROR -o UserKnownHostsFile=${env.STORAGEBOX_KNOWN_HOSTS} ${env.STORAGEBOX_USER}@${env.STORAGEBOX_HOST}`
-    const rescue = sshTo(machine, '/dev/null -o StrictHostKeyChecking=no')
     const values = {
       ...{ ENV_FILE: machine.env, NEW: comes, KEY: `${keyOf(comes)}.pub`, GOES: goes },
-      // The first thing that is asked of the box is which backups there are: the machine has to be in rescue mode then.
-      on_box: script(
-        'on_box',
-        `[ -e ${dir}/was ] || { touch ${dir}/was; ${asked('rescue')}; }\n${box} "\${@/#backups/${env.STORAGEBOX_DIR}}"`,
+      on_box: script('on_box', `${box} "\${@/#backups/${env.STORAGEBOX_DIR}}"`),
+      // By the first command for it the machine has to be in rescue mode.
+      in_rescue: script(
+        'in_rescue',
+        `[ -e ${dir}/was ] || { touch ${dir}/was; ${asked('rescue')}; }\n${rescue} "$@"\n[ "$1" != -t ] || { ${asked('back')}; }`,
       ),
-      in_rescue: script('in_rescue', `${rescue} "$@"\n[ "$1" != -t ] || { ${asked('back')}; }`),
       decrypt: `gpg --homedir ${env.BACKUP_GPG_HOMEDIR} --batch --quiet --no-tty --decrypt`,
     }
     return play(readRunbook('runbooks/custodians.md'), values, seconds, {
