@@ -30,6 +30,8 @@ const answerTime = 180
 export function promptAt(address: string, port: number, knownHosts: string, key: string | undefined): Prompt {
   const options = sshFlags({
     ...pinned(knownHosts),
+    // ~/.ssh/config may share connections: one that is open already would carry the passphrase past the pin.
+    ControlPath: 'none',
     PreferredAuthentications: 'publickey',
     // The key's own passphrase may be asked for, at the terminal; the host's key never.
     ...(process.stdin.isTTY && { BatchMode: 'no' }),

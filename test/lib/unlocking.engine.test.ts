@@ -83,6 +83,29 @@ describe('unlocking a host', { timeout: 120_000 }, ({ test, before, beforeEach, 
     assert.is(host.tries(), 0)
   })
 
+  test('a connection that is open already carries no passphrase past the pinned key', async () => {
+    const dir = folder()
+    const config = join(dir, 'config')
+    writeFileSync(
+      config,
+      `Host *\nControlMaster auto\nControlPath ${dir}/%C\nControlPersist 60\nUserKnownHostsFile ${host.knownHosts}\n`,
+    )
+    const target = ['-p', String(host.port), `root@${host.address}`]
+    const open = ['-F', config, '-i', host.keys.alice, '-o', 'IdentitiesOnly=yes', '-fN', ...target]
+    assert.is(spawnSync('ssh', open, { stdio: 'ignore' }).status, 0)
+    try {
+      assert.is(spawnSync('ssh', ['-F', config, '-O', 'check', ...target]).status, 0)
+      writeFileSync(join(dir, 'nothing'), '')
+      const pinned = prompt('stranger', join(dir, 'nothing'))
+      const [program = '', ...argv] = pinned.ssh
+      const work = unlock(session, { ...pinned, ssh: [program, '-F', config, ...argv] }, passphrase)
+      await rejects(() => work, /was given no passphrase/)
+      assert.is(host.tries(), 0)
+    } finally {
+      spawnSync('ssh', ['-F', config, '-O', 'exit', ...target])
+    }
+  })
+
   test('a host that is off ends with 5', async () => {
     await host.off()
     assert.is(await failure(unlock(session, prompt(), passphrase), /no connection to the prompt/), 5)

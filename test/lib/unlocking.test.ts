@@ -68,7 +68,7 @@ describe('the way to the unlock prompt', ({ test }) => {
       assert.ok(text.includes(part), part)
     assert.match(text, 'UserKnownHostsFile="/keys/unlock_known_hosts"')
     assert.match(text, 'PreferredAuthentications=publickey')
-    assert.not.match(text, 'ControlMaster')
+    assert.match(text, 'ControlPath=none')
     assert.is(ssh.at(-1), 'root@192.0.2.1')
   })
 

@@ -46,6 +46,13 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
     }
   }
 
+  test('by hand no shared connection and no other known_hosts file gets past the pinned key', () => {
+    const [head] = readRunbook('runbooks/unlock-after-reboot.md').blocks
+    const words = /^by_hand\(\) \{ (.*); \}$/m.exec(head?.code ?? '')?.[1]?.split(' ') ?? []
+    for (const option of ['ControlPath=none', 'GlobalKnownHostsFile=/dev/null', 'StrictHostKeyChecking=yes'])
+      assert.is(words[words.indexOf(option) - 1], '-o', option)
+  })
+
   test('unlocks with the script, and after another reboot by hand', async () => {
     const settings = {
       ...{ SERVER_HOST: host.address, SERVER_SSH_PORT: sshPort, UNLOCK_PORT: host.port },
