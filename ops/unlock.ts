@@ -11,8 +11,8 @@ import { fileIn, pathIn, readEnv } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
 import { hostNames, serverOf } from './lib/host.ts'
 import { tell } from './lib/host-watch.ts'
-import { checkRoot, promptAt, unlock } from './lib/unlocking.ts'
-import { started, whereIs } from './lib/waiting-host.ts'
+import { checkRoot, promptAt, unlock, waitForSshd } from './lib/unlocking.ts'
+import { whereIs } from './lib/waiting-host.ts'
 
 const help = `
 ops/unlock.ts: unlock the disk of a host that waits for it after a reboot
@@ -57,7 +57,7 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   if (flags.watch) return tell(session, name, await whereIs(name, ports, 10), env.ALERT_URL)
 
   const prompt = promptAt(name, ports.prompt, knownHosts(), key())
-  if (session.dryRun) return unlock(session, prompt, '')
+  if (session.dryRun) return void (await unlock(session, prompt, ''))
   const where = await session.step(`wait for the prompt of ${name}`, () => whereIs(name, ports, wait))
   if (where === 'silent')
     throw new Fail(
@@ -66,14 +66,8 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     )
   if (where === 'waiting') {
     const passphrase = await ask()
-    await session.step(`unlock ${name}`, () => unlock(session, prompt, passphrase))
-    await session.step('wait for its own sshd', async () => {
-      if (await started(name, ports.ssh, wait)) return
-      throw new Fail(
-        'noConnection',
-        `${name} took the passphrase, but its sshd does not answer on port ${ports.ssh} after ${wait} s. Its console tells`,
-      )
-    })
+    const said = await session.step(`unlock ${name}`, () => unlock(session, prompt, passphrase))
+    await session.step('wait for its own sshd', () => waitForSshd(prompt, ports.ssh, wait, said))
   }
   const seen = await session.step('look at its root', look)
   session.result(`${name} is ${where === 'up' ? 'up, there was nothing to unlock' : 'unlocked'}${seen}`)

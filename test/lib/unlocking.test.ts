@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
 import { Fail } from '../../ops/lib/fail.ts'
-import { checkRoot, judge, promptAt, unlock } from '../../ops/lib/unlocking.ts'
+import { judge } from '../../ops/lib/prompt-answer.ts'
+import { checkRoot, promptAt, unlock } from '../../ops/lib/unlocking.ts'
 import { clean } from '../bash.ts'
 import { describe, rejects } from '../describe.ts'
 import { Captor, Listener } from '../hosts.ts'
