@@ -3,14 +3,16 @@
  * Dropbear in the initramfs; it is in no argv, environment, log or file. Never tries again by itself. By hand, without this
  * repository: runbooks/unlock-after-reboot.md.
  */
-import { existsSync } from 'node:fs'
+import { basename } from 'node:path'
 import { askSecret, refuseMoreLines } from './lib/asking.ts'
 import { type Call, main } from './lib/cli.ts'
-import { checkPassphrase, custodiansOf } from './lib/custodian.ts'
-import { fileIn, pathIn, readEnv } from './lib/env.ts'
+import { checkPassphrase, custodianIn } from './lib/custodian.ts'
+import { keyOf } from './lib/custodian-key.ts'
+import { fileIn, readEnv } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
 import { hostNames, serverOf } from './lib/host.ts'
 import { tell } from './lib/host-watch.ts'
+import { pinnedKeys } from './lib/prompt-pin.ts'
 import { checkRoot, promptAt, unlock, waitForSshd } from './lib/unlocking.ts'
 import { whereIs } from './lib/waiting-host.ts'
 
@@ -28,7 +30,9 @@ the encrypted disk. Without a terminal the passphrase is the line on stdin.
   --wait SECONDS  for the prompt, and then for sshd (default 300)
   --watch         one look; posts to ALERT_URL, and prints, what is news. Tells again every hour
 
-A wrong passphrase ends with 6, a key that the prompt does not know with 3, no way there with 5.
+A wrong passphrase ends with 6. A key of yours that the prompt does not know ends with 3, and so
+does a host key that is not the pinned one: somebody may be in between, do not try again. No way
+there ends with 5.
 `
 
 const options = {
@@ -56,7 +60,7 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   // A host that is up may be slow to say so once.
   if (flags.watch) return tell(session, name, await whereIs(name, ports, 10), env.ALERT_URL)
 
-  const prompt = promptAt(name, ports.prompt, knownHosts(), key())
+  const prompt = promptAt(name, ports.prompt, await knownHosts(), await key())
   if (session.dryRun) return void (await unlock(session, prompt, ''))
   const where = await session.step(`wait for the prompt of ${name}`, () => whereIs(name, ports, wait))
   if (where === 'silent')
@@ -101,24 +105,33 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     }
   }
 
-  function knownHosts(): string {
-    if (env.UNLOCK_KNOWN_HOSTS) return fileIn(flags.env, 'UNLOCK_KNOWN_HOSTS', env.UNLOCK_KNOWN_HOSTS)
-    throw new Fail(
-      'usage',
-      `${flags.env}:\n  UNLOCK_KNOWN_HOSTS is missing: path of the known_hosts file that provision-luks writes`,
+  async function knownHosts(): Promise<string> {
+    const bad = (why: string) => new Fail('usage', `${flags.env}:\n  UNLOCK_KNOWN_HOSTS ${why}`)
+    if (!env.UNLOCK_KNOWN_HOSTS)
+      throw bad('is missing: path of the known_hosts file that provision-luks writes')
+    const file = fileIn(flags.env, 'UNLOCK_KNOWN_HOSTS', env.UNLOCK_KNOWN_HOSTS)
+    if ((await pinnedKeys(name, env.UNLOCK_PORT, file)).length > 0) return file
+    throw bad(
+      `names ${file}, which has no key for ${name}, port ${ports.prompt}. SERVER_HOST and UNLOCK_PORT have to be as in that file`,
     )
   }
 
-  function key(): string | undefined {
+  async function key(): Promise<string | undefined> {
     if (flags.as === undefined)
       return env.UNLOCK_SSH_KEY && fileIn(flags.env, 'UNLOCK_SSH_KEY', env.UNLOCK_SSH_KEY)
+    // Only this one's files count: who unlocks at night has not got everybody else's.
     const paths = (env.CUSTODIANS ?? '').split(',').flatMap((path) => path.trim() || [])
-    const known = custodiansOf(flags.env, env.CUSTODIANS ?? '')
-    const i = known.findIndex((one) => one.name === flags.as)
-    if (i < 0)
-      throw new Fail('usage', `--as ${flags.as}: CUSTODIANS has ${known.map((one) => one.name).join(', ')}`)
-    const file = pathIn(flags.env, paths[i] as string)
-    const own = file.replace(/\.pub$/, '')
-    return existsSync(own) ? own : file
+    const path = paths.find((one) => basename(one, '.pub') === flags.as)
+    if (path === undefined)
+      throw new Fail(
+        'usage',
+        `--as ${flags.as}: CUSTODIANS has ${paths.map((one) => basename(one, '.pub')).join(', ') || 'nobody'}`,
+      )
+    const found = await keyOf(flags.env, { CUSTODIANS: path }, custodianIn(flags.env, path))
+    if (found) return found
+    throw new Fail(
+      'usage',
+      `--as ${flags.as}: the private key is not here, neither beside ${path} nor in the ssh agent (ssh-add -L)`,
+    )
   }
 })

@@ -3,7 +3,7 @@ import { codes } from './exclusive.ts'
 import { Fail } from './fail.ts'
 import { mapped } from './header.ts'
 import type { Host } from './host.ts'
-import { judge } from './prompt-answer.ts'
+import { answerTime, judge } from './prompt-answer.ts'
 import type { Session } from './session.ts'
 import { sh } from './sh.ts'
 import { pinned, sshFlags } from './ssh.ts'
@@ -20,9 +20,6 @@ export interface Prompt {
   address: string
   port: number
 }
-
-/** Seconds in which cryptroot-unlock has to answer; measured 7 to 19 in software emulation. */
-const answerTime = 180
 
 /**
  * The prompt of a host.
@@ -46,8 +43,9 @@ export function promptAt(address: string, port: number, knownHosts: string, key:
  * Gives one passphrase to the prompt, once and without a newline, which would be part of it.
  * @param patience seconds in which a host that did not answer has to leave its prompt
  * @returns whether the host said that it is unlocked; else its prompt only does not answer any more
- * @throws Fail `unverified`: a wrong passphrase. `refused`: a key that the prompt does not know. `noConnection`: no way
- *   there. `failed`: the prompt was not ready, and read nothing.
+ * @throws Fail `unverified`: a wrong passphrase. `refused`: a key that the prompt does not know, or a host key that is
+ *   not the pinned one. `noConnection`: no way there. `usage`: a key or a pin that is not there to be used. `failed`: the prompt
+ *   was not ready, and read nothing.
  */
 export async function unlock(
   session: Session,

@@ -1,6 +1,6 @@
 /** The script against a real Dropbear and a port that says what sshd says. The whole start is test/ops/*.luks.test.ts. */
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -59,7 +59,13 @@ describe('unlock.ts', { timeout: 120_000 }, ({ test, before, beforeEach, after }
     const argv = ['--import', 'tsx', 'ops/unlock.ts', '--env', join(dir, '.env'), ...args]
     const child = spawn(process.execPath, argv, {
       cwd: root,
-      env: { ...process.env, OPS_QUIET: '', NO_COLOR: '1', XDG_STATE_HOME: join(dir, 'state') },
+      env: {
+        ...process.env,
+        OPS_QUIET: '',
+        NO_COLOR: '1',
+        SSH_AUTH_SOCK: '',
+        XDG_STATE_HOME: join(dir, 'state'),
+      },
       stdio: 'pipe',
       timeout: 60_000,
     })
@@ -102,6 +108,25 @@ describe('unlock.ts', { timeout: 120_000 }, ({ test, before, beforeEach, after }
     assert.is(ran.code, 0, ran.err)
     const nobody = await unlock(['--as', 'carol'], passphrase)
     assert.equal([nobody.code, nobody.err], [2, 'error: --as carol: CUSTODIANS has alice, bob\n'])
+  })
+
+  test('unlocks as one custodian when the key files of the others are not there', async () => {
+    const ran = await unlock(['--as', 'alice'], passphrase, { CUSTODIANS: 'alice.pub,gone.pub' })
+    assert.is(ran.code, 0, ran.err)
+  })
+
+  test('tells of a private key that is with its owner, before the prompt is asked', async () => {
+    mkdirSync(join(dir, 'shared'))
+    copyFileSync(join(dir, 'alice.pub'), join(dir, 'shared/alice.pub'))
+    const ran = await unlock(['--as', 'alice'], passphrase, { CUSTODIANS: 'shared/alice.pub,bob.pub' })
+    assert.equal([ran.code, host.tries()], [2, 0])
+    assert.match(ran.err, /--as alice: the private key is not here, neither beside shared\/alice.pub nor/)
+  })
+
+  test('tells of a host that the pin does not know by this name: that is nobody in between', async () => {
+    const ran = await unlock([], passphrase, { SERVER_HOST: 'localhost' })
+    assert.equal([ran.code, host.tries()], [2, 0])
+    assert.match(ran.err, /which has no key for localhost, port \d+\. SERVER_HOST and UNLOCK_PORT have to be/)
   })
 
   test('ends with 6 for a wrong passphrase, after one try', async () => {
