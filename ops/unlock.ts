@@ -11,7 +11,7 @@ import { keyOf } from './lib/custodian-key.ts'
 import { fileIn, readEnv } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
 import { hostNames, serverOf } from './lib/host.ts'
-import { tell } from './lib/host-watch.ts'
+import { lookAt, tell } from './lib/host-watch.ts'
 import { pinnedKeys } from './lib/prompt-pin.ts'
 import { checkRoot, promptAt, unlock, waitForSshd } from './lib/unlocking.ts'
 import { whereIs } from './lib/waiting-host.ts'
@@ -28,11 +28,12 @@ the encrypted disk. Without a terminal the passphrase is the line on stdin.
 
   --as NAME       with the private key beside NAME.pub of CUSTODIANS, or the agent's one
   --wait SECONDS  for the prompt, and then for sshd (default 300)
-  --watch         one look; posts to ALERT_URL, and prints, what is news. Tells again every hour
+  --watch         one look; posts to ALERT_URL, and prints, what is news. Tells again every hour. With
+                  SERVER_KNOWN_HOSTS the rescue system counts as down
 
 A wrong passphrase ends with 6. A key of yours that the prompt does not know ends with 3, and so
 does a host key that is not the pinned one: somebody may be in between, do not try again. No way
-there ends with 5.
+there ends with 5. A host that is up, but maybe not from its disk, ends with 6.
 `
 
 const options = {
@@ -57,8 +58,7 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   const wait = Number(flags.wait)
   const ports = { prompt: Number(env.UNLOCK_PORT), ssh: Number(env.SERVER_SSH_PORT) }
 
-  // A host that is up may be slow to say so once.
-  if (flags.watch) return tell(session, name, await whereIs(name, ports, 10), env.ALERT_URL)
+  if (flags.watch) return tell(session, name, await lookAt(name, ports, serverKeys()), env.ALERT_URL)
 
   const prompt = promptAt(name, ports.prompt, await knownHosts(), await key())
   if (session.dryRun) return void (await unlock(session, prompt, ''))
@@ -91,16 +91,34 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     return passphrase
   }
 
+  function serverKeys(): string | undefined {
+    return env.SERVER_KNOWN_HOSTS && fileIn(flags.env, 'SERVER_KNOWN_HOSTS', env.SERVER_KNOWN_HOSTS)
+  }
+
   /** @returns words for the result */
   async function look(): Promise<string> {
-    if (!env.SERVER_KNOWN_HOSTS) return '; its root was not looked at, for SERVER_KNOWN_HOSTS is not set'
+    const file = serverKeys()
+    if (!file || (await pinnedKeys(name, env.SERVER_SSH_PORT, file)).length === 0) {
+      const why = file ? `has no key for ${name}` : 'is not set'
+      // What let itself be unlocked is the disk's system. What was up already may be the rescue system.
+      if (where === 'waiting') return `; its root was not looked at, for SERVER_KNOWN_HOSTS ${why}`
+      throw new Fail(
+        'unverified',
+        `${name} is up, but may be in the rescue system: SERVER_KNOWN_HOSTS ${why}, so nobody looked. No login is needed to set it`,
+      )
+    }
     try {
       await checkRoot(serverOf(flags.env, env, session))
       return ', its root is the encrypted disk'
     } catch (error) {
       // Custodians need no login on the server. Its host key was compared before it refused theirs.
       if (error instanceof Fail && error.message.includes('refused the key'))
-        return '; its root was not looked at, for your key has no login there'
+        return '; its host key is the pinned one, its root was not looked at, for your key has no login there'
+      if (error instanceof Fail && error.message.includes('is not the pinned one'))
+        throw new Fail(
+          'refused',
+          `${name} is up, but does not have the key of SERVER_KNOWN_HOSTS: it is in the rescue system, was installed anew, or somebody is in between. ${error.message}`,
+        )
       throw error
     }
   }
