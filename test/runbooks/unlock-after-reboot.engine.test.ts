@@ -1,5 +1,6 @@
 /** The runbook of a custodian, pasted as it stands, against a Dropbear on loopback. The whole machine: runbooks.luks.test.ts. */
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,7 +9,7 @@ import { describe } from '../describe.ts'
 import { folders } from '../folders.ts'
 import { freePort, type Unlockable, unlockable } from '../prompt.ts'
 import { play } from './play.ts'
-import { readRunbook } from './runbook.ts'
+import { byHandOf, readRunbook } from './runbook.ts'
 
 const passphrase = '0123456789abcdef0123456789abcdef'
 
@@ -35,7 +36,12 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
     for (; !ended; await sleep(100)) {
       if (host.opened() && !sshd) {
         await host.off()
-        sshd = createServer((socket) => socket.on('error', () => {}).end('SSH-2.0-OpenSSH_9.6p1\r\n'))
+        sshd = createServer((socket) =>
+          socket
+            .on('error', () => {})
+            .resume()
+            .end('SSH-2.0-OpenSSH_9.6p1\r\n'),
+        )
         await new Promise<void>((done) => sshd?.listen(sshPort, host.address, done))
       } else if (existsSync(join(dir, 'reboot'))) {
         await new Promise((done) => sshd?.close(done))
@@ -53,6 +59,23 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
       assert.is(words[words.indexOf(option) - 1], '-o', option)
   })
 
+  test('by hand at a terminal it asks again after a wrong passphrase', async () => {
+    const line = byHandOf(readRunbook('runbooks/unlock-after-reboot.md'), host.keys.bob, host.knownHosts)
+    const env = { ...process.env, SERVER: host.address, UNLOCK_PORT: String(host.port), SHELL: '/bin/bash' }
+    const child = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'pipe', timeout: 30_000, env })
+    const typed = ['another one', passphrase]
+    let text = ''
+    child.stdout.on('data', (data) => {
+      text += data
+      if (/cryptroot: $/.test(text)) child.stdin.write(`${typed.shift()}\r`)
+    })
+    await new Promise((done) => child.once('close', done))
+    assert.match(text, /cryptroot: .*cryptroot: .*set up successfully/s)
+    assert.not.match(text, /another one|0123/)
+    await host.off()
+    await host.on()
+  })
+
   test('unlocks with the script, and after another reboot by hand', async () => {
     const settings = {
       ...{ SERVER_HOST: host.address, SERVER_SSH_PORT: sshPort, UNLOCK_PORT: host.port },
@@ -61,23 +84,17 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
     const text = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
     writeFileSync(join(dir, '.env'), text.join(''), { mode: 0o600 })
     const runbook = readRunbook('runbooks/unlock-after-reboot.md')
-    const line = /^by_hand\(\) \{ (.*); \}$/m.exec(runbook.blocks[0]?.code ?? '')?.[1] ?? ''
-    const ours = line
-      .replace('-p 2222', `-p ${host.port} -i ${host.keys.bob}`)
-      .replace('=unlock_known_hosts', `=${host.knownHosts}`)
-      .replace('server.example.com', host.address)
-      .replace('ssh -t', 'ssh -t -o IdentitiesOnly=yes')
+    const ours = byHandOf(runbook, host.keys.bob, host.knownHosts)
     const reboot = `touch ${dir}/reboot; while [ -e ${dir}/reboot ]; do sleep 0.1; done`
-    // What only a whole machine can say: its root, its network, since when it is up.
+    // What only a whole machine can say: its root and its network.
     const facts = join(dir, 'facts')
-    writeFileSync(
-      facts,
-      "printf '2026-01-01\\nIP=dhcp\\neth0 UP\\n/dev/mapper/cryptroot\\ncryptroot crypt\\n'\n",
-    )
+    const says = ['IP=dhcp', 'eth0 UP', '/dev/mapper/cryptroot', 'cryptroot crypt']
+    writeFileSync(facts, `echo login >> ${dir}/logins\n${says.map((line) => `echo ${line}\n`).join('')}`)
     const running = live()
     try {
       const values = {
-        ENV_FILE: join(dir, '.env'),
+        ...{ ENV_FILE: join(dir, '.env'), SERVER: host.address },
+        ...{ UNLOCK_PORT: String(host.port), SSH_PORT: String(sshPort) },
         by_hand: `${reboot}; ${ours}`,
         on_server: `bash ${facts}`,
       }
@@ -93,5 +110,7 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
       await running
     }
     assert.is(host.tries(), 1, 'since the second reboot')
+    const logins = readFileSync(join(dir, 'logins'), 'utf8')
+    assert.is(logins, 'login\nlogin\n', 'to look at its network and its root: to unlock it takes none')
   })
 })
