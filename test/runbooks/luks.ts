@@ -17,6 +17,8 @@ export function playUnlock(machine: Machine, who: string, passphrase: string): P
   return withConsole({ reboot: () => restarted(machine) }, async (asked, dir) => {
     const env = parse(readFileSync(machine.env))
     const runbook = readRunbook('runbooks/unlock-after-reboot.md')
+    // The line of the crontab is another machine's: the engine test runs it.
+    runbook.blocks = runbook.blocks.filter(({ code }) => !code.includes('crontab'))
     const byHand = byHandOf(runbook, keyOf(who), env.UNLOCK_KNOWN_HOSTS ?? '')
     const envFile = join(dir, '.env')
     const own = readFileSync(machine.env, 'utf8').replace(

@@ -1,14 +1,15 @@
 /** The runbook of a custodian, pasted as it stands, against a Dropbear on loopback. The whole machine: runbooks.luks.test.ts. */
-import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFile, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import * as assert from 'uvu/assert'
 import { describe } from '../describe.ts'
 import { folders } from '../folders.ts'
 import { freePort, type Unlockable, unlockable } from '../prompt.ts'
-import { play } from './play.ts'
+import { type Played, play } from './play.ts'
 import { byHandOf, readRunbook } from './runbook.ts'
 
 const passphrase = '0123456789abcdef0123456789abcdef'
@@ -90,7 +91,13 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
     const facts = join(dir, 'facts')
     const says = ['IP=dhcp', 'eth0 UP', '/dev/mapper/cryptroot', 'cryptroot crypt']
     writeFileSync(facts, `echo login >> ${dir}/logins\n${says.map((line) => `echo ${line}\n`).join('')}`)
+    const path = process.env.PATH
+    const node = `#!/bin/sh\ntouch ${dir}/node-ran\nexec ${process.execPath} "$@"\n`
+    mkdirSync(join(dir, 'node'))
+    writeFileSync(join(dir, 'node/node'), node, { mode: 0o755 })
+    process.env.PATH = `${join(dir, 'node')}:${path}`
     const running = live()
+    let played: Played[] = []
     try {
       const values = {
         ...{ ENV_FILE: join(dir, '.env'), SERVER: host.address },
@@ -104,13 +111,29 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
         block.expected = block.expected.map((one) =>
           lastLine.test(one) ? '… is unlocked; its root was not looked at, …' : one,
         )
-      await play(runbook, values, 100, { 'ops/unlock.ts': `${passphrase}\n`, by_hand: passphrase })
+      const watch = runbook.blocks.filter(({ code }) => code.includes('crontab'))
+      assert.is(watch.length, 1)
+      runbook.blocks.push(...watch)
+      played = await play(runbook, values, 100, { 'ops/unlock.ts': `${passphrase}\n`, by_hand: passphrase })
     } finally {
+      process.env.PATH = path
       ended = true
       await running
     }
     assert.is(host.tries(), 1, 'since the second reboot')
     const logins = readFileSync(join(dir, 'logins'), 'utf8')
     assert.is(logins, 'login\nlogin\n', 'to look at its network and its root: to unlock it takes none')
+    // As cron runs it, which knows no node of the operator's, and after it was pasted twice.
+    rmSync(join(dir, 'node-ran'))
+    const [job = '', ...more] = played.at(-1)?.printed.match(/^\*\/5 .*$/gm) ?? []
+    assert.equal(more, [])
+    const cron = { HOME: dir, SHELL: '/bin/sh', PATH: '/usr/bin:/bin' }
+    const command = job.replace(/^(\S+ ){5}/, '')
+    assert.not.match(command, /%/, 'cron would end it there')
+    const ran = await promisify(execFile)('/bin/sh', ['-c', command], { env: cron, cwd: dir })
+    assert.equal([ran.stdout, ran.stderr], ['', ''])
+    assert.ok(existsSync(join(dir, 'node-ran')))
+    const kept = readFileSync(join(dir, `.local/state/everyskill/waiting-${host.address}.json`), 'utf8')
+    assert.is(JSON.parse(kept).where, 'up')
   })
 })
