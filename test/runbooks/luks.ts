@@ -29,8 +29,8 @@ export function playUnlock(machine: Machine, who: string, passphrase: string): P
     // It may be cut off before it can answer, which the runbook says, and then looks whether the server starts.
     const by_hand = `${asked('reboot')}; ${byHand} || true; :`
     const values = {
-      ...{ ENV_FILE: envFile, SERVER: machine.address, by_hand },
-      ...{ UNLOCK_PORT: env.UNLOCK_PORT ?? '2222', SSH_PORT: env.SERVER_SSH_PORT ?? '22' },
+      ...{ ENV_FILE: envFile, SERVER_HOST: machine.address, by_hand },
+      ...{ UNLOCK_PORT: env.UNLOCK_PORT ?? '2222', SERVER_SSH_PORT: env.SERVER_SSH_PORT ?? '22' },
       on_server: sshTo(machine, env.SERVER_KNOWN_HOSTS ?? ''),
     }
     return play(runbook, values, seconds, { 'ops/unlock.ts': `${passphrase}\n`, by_hand: passphrase })

@@ -62,7 +62,12 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
 
   test('by hand at a terminal it asks again after a wrong passphrase', async () => {
     const line = byHandOf(readRunbook('runbooks/unlock-after-reboot.md'), host.keys.bob, host.knownHosts)
-    const env = { ...process.env, SERVER: host.address, UNLOCK_PORT: String(host.port), SHELL: '/bin/bash' }
+    const env = {
+      ...process.env,
+      SERVER_HOST: host.address,
+      UNLOCK_PORT: String(host.port),
+      SHELL: '/bin/bash',
+    }
     const child = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'pipe', timeout: 30_000, env })
     const typed = ['another one', passphrase]
     let text = ''
@@ -100,8 +105,8 @@ describe('unlock-after-reboot.md', { timeout: 120_000 }, ({ test, before, after 
     let played: Played[] = []
     try {
       const values = {
-        ...{ ENV_FILE: join(dir, '.env'), SERVER: host.address },
-        ...{ UNLOCK_PORT: String(host.port), SSH_PORT: String(sshPort) },
+        ...{ ENV_FILE: join(dir, '.env'), SERVER_HOST: host.address },
+        ...{ UNLOCK_PORT: String(host.port), SERVER_SSH_PORT: String(sshPort) },
         by_hand: `${reboot}; ${ours}`,
         on_server: `bash ${facts}`,
       }
