@@ -3,16 +3,18 @@
  * Dropbear in the initramfs; it is in no argv, environment, log or file. Never tries again by itself. By hand, without this
  * repository: runbooks/unlock-after-reboot.md.
  */
-import { existsSync } from 'node:fs'
+import { basename } from 'node:path'
 import { askSecret, refuseMoreLines } from './lib/asking.ts'
 import { type Call, main } from './lib/cli.ts'
-import { checkPassphrase, custodiansOf } from './lib/custodian.ts'
-import { fileIn, pathIn, readEnv } from './lib/env.ts'
+import { checkPassphrase, custodianIn } from './lib/custodian.ts'
+import { keyOf } from './lib/custodian-key.ts'
+import { fileIn, readEnv } from './lib/env.ts'
 import { Fail } from './lib/fail.ts'
 import { hostNames, serverOf } from './lib/host.ts'
-import { tell } from './lib/host-watch.ts'
-import { checkRoot, promptAt, unlock } from './lib/unlocking.ts'
-import { started, whereIs } from './lib/waiting-host.ts'
+import { lookAt, tell } from './lib/host-watch.ts'
+import { pinnedKeys } from './lib/prompt-pin.ts'
+import { checkRoot, promptAt, unlock, waitForSshd } from './lib/unlocking.ts'
+import { whereIs } from './lib/waiting-host.ts'
 
 const help = `
 ops/unlock.ts: unlock the disk of a host that waits for it after a reboot
@@ -26,9 +28,12 @@ the encrypted disk. Without a terminal the passphrase is the line on stdin.
 
   --as NAME       with the private key beside NAME.pub of CUSTODIANS, or the agent's one
   --wait SECONDS  for the prompt, and then for sshd (default 300)
-  --watch         one look; posts to ALERT_URL, and prints, what is news. Tells again every hour
+  --watch         one look; posts to ALERT_URL, and prints, what is news. Tells again every hour. With
+                  SERVER_KNOWN_HOSTS the rescue system counts as down
 
-A wrong passphrase ends with 6, a key that the prompt does not know with 3, no way there with 5.
+A wrong passphrase ends with 6. A key of yours that the prompt does not know ends with 3, and so
+does a host key that is not the pinned one: somebody may be in between, do not try again. No way
+there ends with 5. A host that is up, but maybe not from its disk, ends with 6.
 `
 
 const options = {
@@ -53,11 +58,10 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
   const wait = Number(flags.wait)
   const ports = { prompt: Number(env.UNLOCK_PORT), ssh: Number(env.SERVER_SSH_PORT) }
 
-  // A host that is up may be slow to say so once.
-  if (flags.watch) return tell(session, name, await whereIs(name, ports, 10), env.ALERT_URL)
+  if (flags.watch) return tell(session, name, await lookAt(name, ports, serverKeys()), env.ALERT_URL)
 
-  const prompt = promptAt(name, ports.prompt, knownHosts(), key())
-  if (session.dryRun) return unlock(session, prompt, '')
+  const prompt = promptAt(name, ports.prompt, await knownHosts(), await key())
+  if (session.dryRun) return void (await unlock(session, prompt, ''))
   const where = await session.step(`wait for the prompt of ${name}`, () => whereIs(name, ports, wait))
   if (where === 'silent')
     throw new Fail(
@@ -66,14 +70,8 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     )
   if (where === 'waiting') {
     const passphrase = await ask()
-    await session.step(`unlock ${name}`, () => unlock(session, prompt, passphrase))
-    await session.step('wait for its own sshd', async () => {
-      if (await started(name, ports.ssh, wait)) return
-      throw new Fail(
-        'noConnection',
-        `${name} took the passphrase, but its sshd does not answer on port ${ports.ssh} after ${wait} s. Its console tells`,
-      )
-    })
+    const said = await session.step(`unlock ${name}`, () => unlock(session, prompt, passphrase))
+    await session.step('wait for its own sshd', () => waitForSshd(prompt, ports.ssh, wait, said))
   }
   const seen = await session.step('look at its root', look)
   session.result(`${name} is ${where === 'up' ? 'up, there was nothing to unlock' : 'unlocked'}${seen}`)
@@ -93,38 +91,65 @@ await main({ help, options }, async ({ flags, session }: Call<typeof options>) =
     return passphrase
   }
 
+  function serverKeys(): string | undefined {
+    return env.SERVER_KNOWN_HOSTS && fileIn(flags.env, 'SERVER_KNOWN_HOSTS', env.SERVER_KNOWN_HOSTS)
+  }
+
   /** @returns words for the result */
   async function look(): Promise<string> {
-    if (!env.SERVER_KNOWN_HOSTS) return '; its root was not looked at, for SERVER_KNOWN_HOSTS is not set'
+    const file = serverKeys()
+    if (!file || (await pinnedKeys(name, env.SERVER_SSH_PORT, file)).length === 0) {
+      const why = file ? `has no key for ${name}` : 'is not set'
+      // What let itself be unlocked is the disk's system. What was up already may be the rescue system.
+      if (where === 'waiting') return `; its root was not looked at, for SERVER_KNOWN_HOSTS ${why}`
+      throw new Fail(
+        'unverified',
+        `${name} is up, but may be in the rescue system: SERVER_KNOWN_HOSTS ${why}, so nobody looked. No login is needed to set it`,
+      )
+    }
     try {
       await checkRoot(serverOf(flags.env, env, session))
       return ', its root is the encrypted disk'
     } catch (error) {
       // Custodians need no login on the server. Its host key was compared before it refused theirs.
       if (error instanceof Fail && error.message.includes('refused the key'))
-        return '; its root was not looked at, for your key has no login there'
+        return '; its host key is the pinned one, its root was not looked at, for your key has no login there'
+      if (error instanceof Fail && error.message.includes('is not the pinned one'))
+        throw new Fail(
+          'refused',
+          `${name} is up, but does not have the key of SERVER_KNOWN_HOSTS: it is in the rescue system, was installed anew, or somebody is in between. ${error.message}`,
+        )
       throw error
     }
   }
 
-  function knownHosts(): string {
-    if (env.UNLOCK_KNOWN_HOSTS) return fileIn(flags.env, 'UNLOCK_KNOWN_HOSTS', env.UNLOCK_KNOWN_HOSTS)
-    throw new Fail(
-      'usage',
-      `${flags.env}:\n  UNLOCK_KNOWN_HOSTS is missing: path of the known_hosts file that provision-luks writes`,
+  async function knownHosts(): Promise<string> {
+    const bad = (why: string) => new Fail('usage', `${flags.env}:\n  UNLOCK_KNOWN_HOSTS ${why}`)
+    if (!env.UNLOCK_KNOWN_HOSTS)
+      throw bad('is missing: path of the known_hosts file that provision-luks writes')
+    const file = fileIn(flags.env, 'UNLOCK_KNOWN_HOSTS', env.UNLOCK_KNOWN_HOSTS)
+    if ((await pinnedKeys(name, env.UNLOCK_PORT, file)).length > 0) return file
+    throw bad(
+      `names ${file}, which has no key for ${name}, port ${ports.prompt}. SERVER_HOST and UNLOCK_PORT have to be as in that file`,
     )
   }
 
-  function key(): string | undefined {
+  async function key(): Promise<string | undefined> {
     if (flags.as === undefined)
       return env.UNLOCK_SSH_KEY && fileIn(flags.env, 'UNLOCK_SSH_KEY', env.UNLOCK_SSH_KEY)
+    // Only this one's files count: who unlocks at night has not got everybody else's.
     const paths = (env.CUSTODIANS ?? '').split(',').flatMap((path) => path.trim() || [])
-    const known = custodiansOf(flags.env, env.CUSTODIANS ?? '')
-    const i = known.findIndex((one) => one.name === flags.as)
-    if (i < 0)
-      throw new Fail('usage', `--as ${flags.as}: CUSTODIANS has ${known.map((one) => one.name).join(', ')}`)
-    const file = pathIn(flags.env, paths[i] as string)
-    const own = file.replace(/\.pub$/, '')
-    return existsSync(own) ? own : file
+    const path = paths.find((one) => basename(one, '.pub') === flags.as)
+    if (path === undefined)
+      throw new Fail(
+        'usage',
+        `--as ${flags.as}: CUSTODIANS has ${paths.map((one) => basename(one, '.pub')).join(', ') || 'nobody'}`,
+      )
+    const found = await keyOf(flags.env, { CUSTODIANS: path }, custodianIn(flags.env, path))
+    if (found) return found
+    throw new Fail(
+      'usage',
+      `--as ${flags.as}: the private key is not here, neither beside ${path} nor in the ssh agent (ssh-add -L)`,
+    )
   }
 })

@@ -3,16 +3,20 @@ import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { post } from './alerting.ts'
 import { Fail } from './fail.ts'
+import { showsPinnedKey } from './prompt-pin.ts'
 import type { Session } from './session.ts'
-import type { Where } from './waiting-host.ts'
+import { type Where, whereIs } from './waiting-host.ts'
 
 /** How long a host may be down before somebody is told, and when they are told again, milliseconds. */
 const patience = 10 * 60_000
 const again = 60 * 60_000
 
+/** What a look at a host finds; `foreign`: its sshd does not show the pinned host key, as the rescue system's. */
+export type Seen = Where | 'foreign'
+
 /** What the last look left behind, on this machine. */
 export interface Watched {
-  where: Where
+  where: Seen
   /** When it was first seen down; that of a host that is up does not matter. */
   since: string
   /** When somebody was told of that; undefined: nobody was. */
@@ -23,7 +27,7 @@ export interface Watched {
 export function compare(
   name: string,
   before: Watched | undefined,
-  where: Where,
+  where: Seen,
   now: Date,
 ): { next: Watched; text: string | undefined } {
   const at = now.toISOString()
@@ -36,11 +40,27 @@ export function compare(
   const due = now.getTime() - Date.parse(since) >= patience
   const old = told === undefined || now.getTime() - Date.parse(told) >= again
   if (!due || !old) return { next: { where, since, told }, text: undefined }
-  const text =
-    where === 'waiting'
-      ? `${name} waits at its unlock prompt, seen first at ${since}: a custodian runs tsx ops/unlock.ts (runbooks/unlock-after-reboot.md)`
-      : `${name} answers neither by ssh nor at its unlock prompt, seen first at ${since} (runbooks/unlock-after-reboot.md)`
+  const says = {
+    waiting: `waits at its unlock prompt, seen first at ${since}: a custodian runs tsx ops/unlock.ts`,
+    silent: `answers neither by ssh nor at its unlock prompt, seen first at ${since}`,
+    foreign: `is up, but does not show the host key of SERVER_KNOWN_HOSTS, seen first at ${since}: it is in the rescue system, or was installed anew`,
+  }
+  const text = `${name} ${says[where]} (runbooks/unlock-after-reboot.md)`
   return { next: { where, since, told: at }, text }
+}
+
+/**
+ * One look at a host. One that is up may be slow to say so once.
+ * @param knownHosts of its sshd; undefined: any sshd is taken for its own
+ */
+export async function lookAt(
+  name: string,
+  ports: { prompt: number; ssh: number },
+  knownHosts: string | undefined,
+): Promise<Seen> {
+  const where = await whereIs(name, ports, 10)
+  if (where !== 'up' || !knownHosts) return where
+  return (await showsPinnedKey(name, String(ports.ssh), knownHosts)) ? 'up' : 'foreign'
 }
 
 /** Where the looks at a host are kept on this machine. */
@@ -56,7 +76,7 @@ export function watchFile(name: string): string {
 export async function tell(
   session: Session,
   name: string,
-  where: Where,
+  where: Seen,
   url: string | undefined,
   now = new Date(),
 ): Promise<void> {

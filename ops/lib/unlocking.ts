@@ -3,10 +3,11 @@ import { codes } from './exclusive.ts'
 import { Fail } from './fail.ts'
 import { mapped } from './header.ts'
 import type { Host } from './host.ts'
+import { answerTime, judge } from './prompt-answer.ts'
 import type { Session } from './session.ts'
 import { sh } from './sh.ts'
 import { pinned, sshFlags } from './ssh.ts'
-import { leftPrompt } from './waiting-host.ts'
+import { leftPrompt, started, whereIs } from './waiting-host.ts'
 
 export { atPrompt } from './waiting-host.ts'
 
@@ -20,9 +21,6 @@ export interface Prompt {
   port: number
 }
 
-/** Seconds in which cryptroot-unlock has to answer; measured 7 to 19 in software emulation. */
-const answerTime = 180
-
 /**
  * The prompt of a host.
  * @param key path of the custodian's private key, or of the public half of one that the ssh agent holds; undefined: any key of the agent
@@ -30,6 +28,8 @@ const answerTime = 180
 export function promptAt(address: string, port: number, knownHosts: string, key: string | undefined): Prompt {
   const options = sshFlags({
     ...pinned(knownHosts),
+    // ~/.ssh/config may share connections: one that is open already would carry the passphrase past the pin.
+    ControlPath: 'none',
     PreferredAuthentications: 'publickey',
     // The key's own passphrase may be asked for, at the terminal; the host's key never.
     ...(process.stdin.isTTY && { BatchMode: 'no' }),
@@ -41,70 +41,62 @@ export function promptAt(address: string, port: number, knownHosts: string, key:
 
 /**
  * Gives one passphrase to the prompt, once and without a newline, which would be part of it.
- * Returns when the host says that it is unlocked, or when it took the passphrase and left its prompt before it could say so.
- * @param patience seconds in which it has to leave the prompt then
- * @throws Fail `unverified`: a wrong passphrase. `refused`: a key that the prompt does not know. `noConnection`: no way
- *   there. `failed`: the prompt was not ready, and read nothing.
+ * @param patience seconds in which a host that did not answer has to leave its prompt
+ * @returns whether the host said that it is unlocked; else its prompt only does not answer any more
+ * @throws Fail `unverified`: a wrong passphrase. `refused`: a key that the prompt does not know, or a host key that is
+ *   not the pinned one. `noConnection`: no way there. `usage`: a key or a pin that is not there to be used. `failed`: the prompt
+ *   was not ready, and read nothing.
  */
 export async function unlock(
   session: Session,
   prompt: Prompt,
   passphrase: string,
   patience = 120,
-): Promise<void> {
-  if (session.dryRun) return session.wouldRun('operator', `${prompt.ssh.join(' ')} < the passphrase`)
+): Promise<boolean> {
+  if (session.dryRun) {
+    session.wouldRun('operator', `${prompt.ssh.join(' ')} < the passphrase`)
+    return true
+  }
   const answer = await session.command(() =>
     $({ input: Buffer.from(passphrase) })`${prompt.ssh}`
       .nothrow()
       .quiet()
       .timeout(answerTime * 1000),
   )
-  if (judge(prompt, answer.exitCode, answer.stdout, answer.stderr)) return
+  if (judge(prompt, answer.exitCode, answer.stdout, answer.stderr)) return true
   session.say('  the connection ended before the answer came')
-  if (await leftPrompt(prompt.address, prompt.port, patience)) return
-  throw new Fail(
+  if (await leftPrompt(prompt.address, prompt.port, patience)) return false
+  throw stillWaits(prompt, patience)
+}
+
+function stillWaits({ name }: Prompt, seconds: number): Fail {
+  return new Fail(
     'unverified',
-    `${prompt.name} still waits at its prompt after ${patience} s: the passphrase is wrong, or did not arrive. It was tried once`,
+    `${name} still waits at its prompt after ${seconds} s: the passphrase is wrong, or did not arrive. It was tried once`,
   )
 }
 
 /**
- * What the answer of cryptroot-unlock means: true for unlocked, false when that has to be found out otherwise. The words are those of Debian's cryptsetup, the same in 2.6 and 2.7.
- * @see https://salsa.debian.org/cryptsetup-team/cryptsetup/-/blob/debian/latest/debian/initramfs/cryptroot-unlock
+ * Waits for the sshd of a host that was given its passphrase.
+ * @param port of its sshd
+ * @param said whether the host said that it is unlocked. If not, its network may have been away, and its prompt still there.
+ * @throws Fail `unverified` when it stands at its prompt, `noConnection` when nothing answers
  */
-export function judge(
-  { name }: Pick<Prompt, 'name'>,
-  code: number | null,
-  stdout: string,
-  stderr: string,
-): boolean {
-  if (code === 0 || /set up successfully/.test(stderr)) return true
-  const why = stderr.trim().split('\n').slice(-3).join('\n')
-  if (/bad password or options|maximum number of tries exceeded/.test(stderr))
-    throw new Fail(
-      'unverified',
-      `${name}: the passphrase is wrong. It was tried once; the host still waits. ${why}`,
-    )
-  if (/Try again later|waiting for askpass/.test(stderr))
-    throw new Fail(
-      'failed',
-      `${name} does not ask for a passphrase yet, and read none. Run this again. ${why}`,
-    )
-  // The initramfs ends its connections when it goes on, sometimes before the answer is through; and it waits for ten seconds only.
-  if (/Please unlock disk/.test(stdout) || /waiting for PID/.test(stderr)) return false
-  if (/permission denied/i.test(stderr))
-    throw new Fail(
-      'refused',
-      `${name} does not know this key, and was given no passphrase. It takes a custodian's: UNLOCK_SSH_KEY, or --as NAME. ${why}`,
-    )
-  if (/host key|HOST IDENTIFICATION/i.test(stderr))
-    throw new Fail(
-      'noConnection',
-      `${name} does not have the key of UNLOCK_KNOWN_HOSTS, and was given no passphrase. Somebody may be in between: stop, and look at the server's console. ${why}`,
-    )
-  if (code === null || code === 255)
-    throw new Fail('noConnection', `no connection to the prompt of ${name}: ${why}`)
-  throw new Fail('failed', `${name} answered ${code}: ${why}`)
+export async function waitForSshd(
+  prompt: Prompt,
+  port: number,
+  seconds: number,
+  said: boolean,
+): Promise<void> {
+  const { name, address } = prompt
+  if (await started(address, port, seconds)) return
+  const waits = (await whereIs(address, { prompt: prompt.port, ssh: port }, 5)) === 'waiting'
+  if (waits && !said) throw stillWaits(prompt, seconds)
+  const took = said ? 'took the passphrase, but' : 'did not say whether it took the passphrase, and'
+  throw new Fail(
+    waits ? 'unverified' : 'noConnection',
+    `${name} ${took} ${waits ? 'stands at its prompt again: it restarted' : `its sshd does not answer on port ${port} after ${seconds} s`}. Its console tells`,
+  )
 }
 
 /** @throws Fail `unverified` when the root of a running system is not the unlocked disk */

@@ -58,11 +58,11 @@ export async function leftPrompt(address: string, port: number, seconds: number)
   return until(seconds, async () => !isPrompt(await banner(address, port, 5)))
 }
 
-/** Where a host is in its start: at the unlock prompt, up with its own sshd, or neither answers. */
+/** Where a host is in its start: at the unlock prompt, up with an sshd, or neither answers. */
 export type Where = 'waiting' | 'up' | 'silent'
 
 /**
- * Finds out where a host is, and waits while it is silent.
+ * Finds out where a host is, and waits while it is silent. The rescue system is `up` too: only its host key tells.
  * @param ssh the port of its own sshd
  */
 export async function whereIs(

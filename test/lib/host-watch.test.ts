@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { compare, tell, type Watched, watchFile } from '../../ops/lib/host-watch.ts'
+import { compare, type Seen, tell, type Watched, watchFile } from '../../ops/lib/host-watch.ts'
 import type { Where } from '../../ops/lib/waiting-host.ts'
 import { describe, rejects } from '../describe.ts'
 import { folders } from '../folders.ts'
@@ -13,7 +13,7 @@ const at = (minutes: number) => new Date(Date.UTC(2026, 0, 1, 0, minutes))
 
 describe('the watch over a host that starts', ({ test }) => {
   /** What is told by looks at these minutes. */
-  function told(...looks: [minute: number, where: Where][]): [number, string][] {
+  function told(...looks: [minute: number, where: Seen][]): [number, string][] {
     let before: Watched | undefined
     return looks.flatMap(([minute, where]) => {
       const { next, text } = compare('host1', before, where, at(minute))
@@ -47,6 +47,15 @@ describe('the watch over a host that starts', ({ test }) => {
       [12],
     )
     assert.match(all[0]?.[1] ?? '', 'host1 answers neither by ssh nor at its unlock prompt')
+  })
+
+  test('tells of a host that is up with another host key: that is not its disk', () => {
+    const all = told([0, 'foreign'], [10, 'foreign'], [12, 'up'])
+    assert.equal(
+      all.map(([minute]) => minute),
+      [10, 12],
+    )
+    assert.match(all[0]?.[1] ?? '', /does not show the host key of SERVER_KNOWN_HOSTS.*rescue system/)
   })
 })
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
 import type { Fail } from '../../ops/lib/fail.ts'
 import { promptIsPinned } from '../../ops/lib/prompt-pin.ts'
-import { atPrompt, promptAt, unlock } from '../../ops/lib/unlocking.ts'
+import { atPrompt, promptAt, unlock, waitForSshd } from '../../ops/lib/unlocking.ts'
 import { banner, started } from '../../ops/lib/waiting-host.ts'
 import { describe, rejects } from '../describe.ts'
 import { folders } from '../folders.ts'
@@ -32,12 +32,12 @@ describe('unlocking a host', { timeout: 120_000 }, ({ test, before, beforeEach, 
 
   const prompt = (who: keyof Unlockable['keys'] = 'alice', knownHosts = host.knownHosts) =>
     promptAt(host.address, host.port, knownHosts, host.keys[who])
-  const failure = async (work: Promise<void>, says: RegExp) =>
+  const failure = async (work: Promise<unknown>, says: RegExp) =>
     ((await rejects(() => work, says)) as Fail).exitCode
 
   test('takes the passphrase as it is, once, from either custodian', async () => {
     for (const who of ['alice', 'bob'] as const) {
-      await unlock(session, prompt(who), passphrase)
+      assert.is(await unlock(session, prompt(who), passphrase), true, 'it said so')
       assert.equal([host.opened(), host.tries()], [true, 1])
       await host.off()
       await host.on()
@@ -74,13 +74,36 @@ describe('unlocking a host', { timeout: 120_000 }, ({ test, before, beforeEach, 
     assert.is(await pinned(other), false)
   })
 
-  test('a host with another key ends with 5, and no passphrase was given', async () => {
+  test('a host with another key ends with 3, and no passphrase was given', async () => {
     const other = join(folder(), 'known_hosts')
     const key = spawnSync('ssh-keygen', ['-y', '-f', host.keys.bob], { encoding: 'utf8' }).stdout
     writeFileSync(other, `[${host.address}]:${host.port} ${key}`)
     const work = unlock(session, prompt('alice', other), passphrase)
-    assert.is(await failure(work, /does not have the key of UNLOCK_KNOWN_HOSTS/), 5)
+    assert.is(await failure(work, /does not have the key of UNLOCK_KNOWN_HOSTS/), 3)
     assert.is(host.tries(), 0)
+  })
+
+  test('a connection that is open already carries no passphrase past the pinned key', async () => {
+    const dir = folder()
+    const config = join(dir, 'config')
+    writeFileSync(
+      config,
+      `Host *\nControlMaster auto\nControlPath ${dir}/%C\nControlPersist 60\nUserKnownHostsFile ${host.knownHosts}\n`,
+    )
+    const target = ['-p', String(host.port), `root@${host.address}`]
+    const open = ['-F', config, '-i', host.keys.alice, '-o', 'IdentitiesOnly=yes', '-fN', ...target]
+    assert.is(spawnSync('ssh', open, { stdio: 'ignore' }).status, 0)
+    try {
+      assert.is(spawnSync('ssh', ['-F', config, '-O', 'check', ...target]).status, 0)
+      writeFileSync(join(dir, 'nothing'), '')
+      const pinned = prompt('stranger', join(dir, 'nothing'))
+      const [program = '', ...argv] = pinned.ssh
+      const work = unlock(session, { ...pinned, ssh: [program, '-F', config, ...argv] }, passphrase)
+      await rejects(() => work, /was given no passphrase/)
+      assert.is(host.tries(), 0)
+    } finally {
+      spawnSync('ssh', ['-F', config, '-O', 'exit', ...target])
+    }
   })
 
   test('a host that is off ends with 5', async () => {
@@ -100,7 +123,7 @@ describe('unlocking a host', { timeout: 120_000 }, ({ test, before, beforeEach, 
         while (!host.opened()) await sleep(100)
         await host.off()
       })()
-      await unlock(session, prompt(), passphrase, 20)
+      assert.is(await unlock(session, prompt(), passphrase, 20), false, 'it did not say so')
       await going
       await host.on()
     }
@@ -114,6 +137,20 @@ describe('unlocking a host', { timeout: 120_000 }, ({ test, before, beforeEach, 
       6,
     )
     assert.is(host.tries(), 1)
+  })
+
+  test('a prompt that was out of reach for a moment still waits: that is not an unlocked host', async () => {
+    const sshd = await freePort()
+    await host.off()
+    const away = await waitForSshd(prompt(), sshd, 0, false).catch((error: Fail) => error)
+    assert.match(String(away), /did not say whether it took the passphrase, and its sshd does not answer/)
+    const dead = waitForSshd(prompt(), sshd, 0, true)
+    assert.is(await failure(dead, /took the passphrase, but its sshd does not answer/), 5)
+    await host.on()
+    const work = waitForSshd(prompt(), sshd, 0, false)
+    assert.is(await failure(work, /still waits at its prompt after 0 s: the passphrase is wrong/), 6)
+    const again = waitForSshd(prompt(), sshd, 0, true)
+    assert.is(await failure(again, /took the passphrase, but stands at its prompt again/), 6)
   })
 
   test('nothing but cryptroot-unlock runs there, and no port is forwarded', async () => {

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
 import { Fail } from '../../ops/lib/fail.ts'
-import { checkRoot, judge, promptAt, unlock } from '../../ops/lib/unlocking.ts'
+import { judge } from '../../ops/lib/prompt-answer.ts'
+import { checkRoot, promptAt, unlock } from '../../ops/lib/unlocking.ts'
 import { clean } from '../bash.ts'
 import { describe, rejects } from '../describe.ts'
 import { Captor, Listener } from '../hosts.ts'
@@ -48,7 +49,28 @@ describe('the answer of the unlock prompt', ({ test }) => {
     ['too early', 1, 1, '', 'Try again later'],
     ['no prompt behind it', 1, 1, '', 'Error: Timeout reached while waiting for askpass.'],
     ['a key that it does not know', 3, 255, '', 'root@host: Permission denied (publickey).'],
-    ['another host key', 5, 255, '', 'Host key verification failed.'],
+    [
+      'a private key that others can read',
+      2,
+      255,
+      '',
+      'Load key "/keys/alice": bad permissions\r\nroot@host: Permission denied (publickey).',
+    ],
+    ['another host key', 3, 255, '', 'Host key verification failed.'],
+    [
+      'a host key of another kind than the pinned one',
+      3,
+      255,
+      '',
+      'No RSA host key is known for host and you have requested strict checking.\r\nHost key verification failed.',
+    ],
+    [
+      'no kind of host key in common',
+      5,
+      255,
+      '',
+      'Unable to negotiate with host port 2222: no matching host key type found. Their offer: ssh-dss',
+    ],
     ['nobody there', 5, 255, '', 'ssh: connect to host 192.0.2.1 port 2222: Connection refused'],
     ['no answer in the time it has', 5, null, '', ''],
     ['something else', 1, 127, '', 'not found'],
@@ -57,6 +79,21 @@ describe('the answer of the unlock prompt', ({ test }) => {
     test(`${what}: ${exitCode === undefined ? 'is looked at' : `ends with ${exitCode}`}`, () =>
       assert.is(outcome(...answer), exitCode))
   }
+
+  test('no way there, and an answer that no prompt gives, say what to do', () => {
+    const said = (code: number | null, stderr: string) => {
+      try {
+        judge(host, code, '', stderr)
+      } catch (error) {
+        return (error as Fail).message
+      }
+      return ''
+    }
+    assert.match(said(null, ''), /: no answer, in 180 s at most\. Run this again/)
+    assert.match(said(255, 'Connection refused'), /: Connection refused\. Run this again/)
+    assert.match(said(127, 'not found'), /Its console asks for the passphrase too/)
+    assert.not.match(said(255, 'no matching host key type found'), /in between/)
+  })
 })
 
 describe('the way to the unlock prompt', ({ test }) => {
@@ -68,7 +105,7 @@ describe('the way to the unlock prompt', ({ test }) => {
       assert.ok(text.includes(part), part)
     assert.match(text, 'UserKnownHostsFile="/keys/unlock_known_hosts"')
     assert.match(text, 'PreferredAuthentications=publickey')
-    assert.not.match(text, 'ControlMaster')
+    assert.match(text, 'ControlPath=none')
     assert.is(ssh.at(-1), 'root@192.0.2.1')
   })
 

@@ -1,7 +1,7 @@
 /** The script against a real Dropbear and a port that says what sshd says. The whole start is test/ops/*.luks.test.ts. */
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:net'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
@@ -48,18 +48,50 @@ describe('unlock.ts', { timeout: 120_000 }, ({ test, before, beforeEach, after }
     )
     await new Promise<void>((done) => sshd?.listen(sshPort, host.address, done))
   }
+  /** Something that is up beside the disk's system: it says what sshd says, and shows the host key of `host`. */
+  async function startOther(): Promise<object> {
+    const prompt = await freePort()
+    const key = readFileSync(host.knownHosts, 'utf8').split(' ').slice(1).join(' ')
+    const lines = {
+      prompt_keys: `[${host.address}]:${prompt} ${key}`,
+      server_keys: `[${host.address}]:${sshPort} ${key}`,
+      other_keys: `[${host.address}]:${sshPort} ${readFileSync(join(dir, 'bob.pub'), 'utf8')}`,
+    }
+    for (const [name, line] of Object.entries(lines)) writeFileSync(join(dir, name), line)
+    sshd = createServer((socket) => {
+      const behind = connect(host.port, host.address)
+      for (const end of [socket, behind]) end.on('error', () => {})
+      behind.once('data', (data) => {
+        socket.write(
+          data.toString('latin1').replace(/^SSH-2.0-dropbear\S*/, 'SSH-2.0-OpenSSH_9.6p1'),
+          'latin1',
+        )
+        behind.pipe(socket)
+      })
+      socket.pipe(behind)
+    })
+    await new Promise<void>((done) => sshd?.listen(sshPort, host.address, done))
+    return { UNLOCK_PORT: prompt, UNLOCK_KNOWN_HOSTS: 'prompt_keys' }
+  }
   async function stopSshd(): Promise<void> {
     await new Promise((done) => (sshd ? sshd.close(done) : done(undefined)))
     sshd = undefined
   }
 
-  async function unlock(args: string[], input: string, change: object = {}) {
+  async function unlock(args: string[], input: string, change: object = {}, path = '') {
     const env = Object.entries({ ...settings(), ...change }).map(([name, value]) => `${name}=${value}\n`)
     writeFileSync(join(dir, '.env'), env.join(''), { mode: 0o600 })
     const argv = ['--import', 'tsx', 'ops/unlock.ts', '--env', join(dir, '.env'), ...args]
     const child = spawn(process.execPath, argv, {
       cwd: root,
-      env: { ...process.env, OPS_QUIET: '', NO_COLOR: '1', XDG_STATE_HOME: join(dir, 'state') },
+      env: {
+        ...process.env,
+        OPS_QUIET: '',
+        NO_COLOR: '1',
+        SSH_AUTH_SOCK: '',
+        XDG_STATE_HOME: join(dir, 'state'),
+        PATH: `${path}:${process.env.PATH}`,
+      },
       stdio: 'pipe',
       timeout: 60_000,
     })
@@ -104,6 +136,25 @@ describe('unlock.ts', { timeout: 120_000 }, ({ test, before, beforeEach, after }
     assert.equal([nobody.code, nobody.err], [2, 'error: --as carol: CUSTODIANS has alice, bob\n'])
   })
 
+  test('unlocks as one custodian when the key files of the others are not there', async () => {
+    const ran = await unlock(['--as', 'alice'], passphrase, { CUSTODIANS: 'alice.pub,gone.pub' })
+    assert.is(ran.code, 0, ran.err)
+  })
+
+  test('tells of a private key that is with its owner, before the prompt is asked', async () => {
+    mkdirSync(join(dir, 'shared'))
+    copyFileSync(join(dir, 'alice.pub'), join(dir, 'shared/alice.pub'))
+    const ran = await unlock(['--as', 'alice'], passphrase, { CUSTODIANS: 'shared/alice.pub,bob.pub' })
+    assert.equal([ran.code, host.tries()], [2, 0])
+    assert.match(ran.err, /--as alice: the private key is not here, neither beside shared\/alice.pub nor/)
+  })
+
+  test('tells of a host that the pin does not know by this name: that is nobody in between', async () => {
+    const ran = await unlock([], passphrase, { SERVER_HOST: 'localhost' })
+    assert.equal([ran.code, host.tries()], [2, 0])
+    assert.match(ran.err, /which has no key for localhost, port \d+\. SERVER_HOST and UNLOCK_PORT have to be/)
+  })
+
   test('ends with 6 for a wrong passphrase, after one try', async () => {
     const ran = await unlock([], 'another long passphrase\n')
     assert.equal([ran.code, host.tries()], [6, 1], ran.err)
@@ -135,15 +186,38 @@ describe('unlock.ts', { timeout: 120_000 }, ({ test, before, beforeEach, after }
     assert.match(ran.err, /is shorter than 20 characters: no passphrase that these scripts made/)
   })
 
-  test('has nothing to do for a host that is up', async () => {
-    await host.off()
-    await startSshd()
-    const ran = await unlock([], '')
+  test('has nothing to do for a host that is up with its own host key, whoever has a login there', async () => {
+    const other = await startOther()
+    writeFileSync(
+      join(dir, 'ssh'),
+      '#!/bin/sh\necho "root@host: Permission denied (publickey)." >&2; exit 255\n',
+      {
+        mode: 0o755,
+      },
+    )
+    const ran = await unlock([], '', { ...other, SERVER_KNOWN_HOSTS: 'server_keys' }, dir)
     assert.equal(
-      [ran.code, ran.out.split(';')[0]],
-      [0, '127.0.0.1 is up, there was nothing to unlock'],
+      [ran.code, ran.out.split(',').slice(0, 2).join()],
+      [0, '127.0.0.1 is up, there was nothing to unlock; its host key is the pinned one'],
       ran.err,
     )
+  })
+
+  test('a host that is up may be in the rescue system: with another host key it is refused, unknown it is 6', async () => {
+    const other = await startOther()
+    const rescue = await unlock([], '', { ...other, SERVER_KNOWN_HOSTS: 'other_keys' })
+    assert.is(rescue.code, 3, rescue.err)
+    assert.match(rescue.err, /is up, but does not have the key of SERVER_KNOWN_HOSTS: it is in the rescue/)
+    const unset = await unlock([], '', other)
+    const empty = await unlock([], '', { ...other, SERVER_KNOWN_HOSTS: 'prompt_keys' })
+    assert.equal([unset.code, empty.code], [6, 6])
+    assert.match(unset.err, /may be in the rescue system: SERVER_KNOWN_HOSTS is not set/)
+    assert.match(empty.err, /may be in the rescue system: SERVER_KNOWN_HOSTS has no key for 127\.0\.0\.1/)
+    const file = join(dir, 'state/everyskill/waiting-127.0.0.1.json')
+    for (const [keys, where] of Object.entries({ other_keys: 'foreign', server_keys: 'up' })) {
+      const look = await unlock(['--watch'], '', { ...other, SERVER_KNOWN_HOSTS: keys })
+      assert.equal([look.code, JSON.parse(readFileSync(file, 'utf8')).where], [0, where], look.err)
+    }
   })
 
   test('only prints with --dry-run', async () => {

@@ -1,5 +1,5 @@
 /** Runs a runbook's blocks as a reader would: pasted one after another into one shell. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { $try, ROOT } from '../lab/shell.ts'
@@ -34,7 +34,17 @@ export async function play(
     const shell = join(dir, 'runbook.sh')
     writeFileSync(`${dir}/done`, '')
     writeFileSync(shell, `set -euo pipefail\n${pasted.join('\n')}\n`, { mode: 0o600 })
-    const env = { ...process.env, TMPDIR: dir, NO_COLOR: '1' }
+    // A crontab of this run's own: the machine's is its owner's.
+    mkdirSync(`${dir}/bin`)
+    writeFileSync(
+      `${dir}/bin/crontab`,
+      `#!/bin/sh
+if [ "$1" = - ]; then cat > ${dir}/crontab.new && mv ${dir}/crontab.new ${dir}/crontab; exit; fi
+cat ${dir}/crontab 2> /dev/null || { echo "no crontab for you" >&2; exit 1; }
+`,
+      { mode: 0o700 },
+    )
+    const env = { ...process.env, TMPDIR: dir, NO_COLOR: '1', PATH: `${dir}/bin:${process.env.PATH}` }
     const run = await $try({ cwd: ROOT, env, timeout: `${seconds}s` })`bash ${shell}`
     const done = readFileSync(`${dir}/done`, 'utf8').split('\n').length - 1
     const played = lab.slice(0, done + 1).map((block, i) => ({ block, printed: read(output(i)) }))

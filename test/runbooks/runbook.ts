@@ -46,6 +46,15 @@ export function parse(file: string, text: string): Runbook {
   return { file, text, headings: found, blocks }
 }
 
+/** The line of unlock-after-reboot.md that unlocks by hand, with the key and the known_hosts file of one custodian. */
+export function byHandOf({ file, blocks }: Runbook, key: string, knownHosts: string): string {
+  const line = /^by_hand\(\) \{ (.*); \}$/m.exec(blocks[0]?.code ?? '')?.[1] ?? ''
+  const [program, pin] = ['ssh -t ', '=unlock_known_hosts ']
+  if (!line.startsWith(program) || !line.includes(pin))
+    throw new Error(`${file} has another by_hand: ${line}`)
+  return line.replace(program, `${program}-i ${key} -o IdentitiesOnly=yes `).replace(pin, `=${knownHosts} `)
+}
+
 /** What is wrong with the form of a runbook, by the conventions of runbooks/README.md. */
 export function problemsOf({ headings: found, blocks }: Runbook): string[] {
   const wrong = blocks.filter(({ kind }) => kind !== 'lab' && kind !== 'manual')
