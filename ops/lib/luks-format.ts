@@ -65,11 +65,14 @@ export async function giveSlots(
   }
 }
 
+/** After cryptsetup failed: ends the script, with the mend where the passphrase was wrong (cryptsetup's 2). */
+export const notOpened = sh`{ code=$?; [ "$code" -ne 2 ] || { echo "the first custodian's passphrase does not open it: give the one of the earlier call, or --start-over" >&2; exit ${codes.refused}; }; exit 1; }`
+
 /** Maps the volume as cryptroot; what is mapped already must be this one. The passphrase comes on stdin without a newline. */
 export function openScript(device: string): Script {
   return sh`device=${device}
 if [ ! -e /dev/mapper/${mapped} ]; then
-  cryptsetup open --allow-discards --key-file=- "$device" ${mapped} || { code=$?; [ "$code" -ne 2 ] || { echo "the first custodian's passphrase does not open it: give the one of the earlier call, or --start-over" >&2; exit ${codes.refused}; }; exit 1; }
+  cryptsetup open --allow-discards --key-file=- "$device" ${mapped} || ${notOpened}
 fi
 held=$(cryptsetup status ${mapped} | sed -n 's/^ *device: *//p')
 [ "$held" = "$device" ] || { echo "cryptroot is mapped on $held: cryptsetup close cryptroot" >&2; exit ${codes.refused}; }`

@@ -1,5 +1,6 @@
 import { codes } from './exclusive.ts'
 import { base, luksLabel, partitionNames, release } from './layout.ts'
+import { notOpened } from './luks-format.ts'
 import { phaseLine, phasesFile } from './new-root.ts'
 import type { KeptLayout } from './preserve-layout.ts'
 import { lines, type Script, sh } from './sh.ts'
@@ -108,11 +109,18 @@ sync "$part"`,
   )
 }
 
-/** Encrypts what is left, however often it was interrupted; nothing where it is done. */
+/**
+ * Encrypts what is left, however often it was interrupted; nothing where it is done. The passphrase comes on stdin without a
+ * newline. Cut within a write, by a loss of power or SIGKILL, cryptsetup refuses to resume before `repair` (cryptsetup-repair(8)),
+ * which changes nothing where it is not needed.
+ */
 export function goOnScript(device: string): Script {
   return sh`pending() { LC_ALL=C cryptsetup luksDump ${device} | grep -q '^Requirements:.*reencrypt'; }
 pending || exit 0
-cryptsetup reencrypt --resume-only --batch-mode --key-file=- ${device} > /dev/null
+IFS= read -rd '' key || true
+given() { printf %s "$key" | "$@" --batch-mode --key-file=- ${device} > /dev/null || ${notOpened}; }
+given cryptsetup repair
+given cryptsetup reencrypt --resume-only
 if pending; then echo ${`the encryption of ${device} is not at its end: run this again`} >&2; exit ${codes.unverified}; fi
 sync ${device}`
 }

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { attempt, codes } from '../../ops/lib/exclusive.ts'
+import type { Fail } from '../../ops/lib/fail.ts'
 import { readHeader } from '../../ops/lib/header.ts'
 import type { KeptLayout } from '../../ops/lib/preserve-layout.ts'
 import { beginScript, goOnScript, reserve, shrinkScript } from '../../ops/lib/preserve-steps.ts'
@@ -26,10 +27,16 @@ describe('a system that is encrypted where it lies', { timeout: 120_000 }, ({ te
     const dir = folder()
     const host = new Elsewhere(dir, session)
     // A plain file is no block device, so cryptsetup wants to be told that nobody uses it.
-    host.program(
-      'cryptsetup',
-      `more=(); case " $* " in *" reencrypt "*) more=(--force-offline-reencrypt) ;; esac\nexec ${which('cryptsetup')} "$@" "\${more[@]}"`,
-    )
+    const offline = `more=(); case " $* " in *" reencrypt "*) more=(--force-offline-reencrypt) ;; esac`
+    const whole = () =>
+      host.program('cryptsetup', `${offline}\nexec ${which('cryptsetup')} "$@" "\${more[@]}"`)
+    /** From now on encrypting ends after so many seconds, by this signal. */
+    const cutShort = (signal: string, seconds: number) =>
+      host.program(
+        'cryptsetup',
+        `${offline}\ncut=(); [ "\${#more[@]}" = 0 ] || cut=(timeout -s ${signal} ${seconds})\nexec "\${cut[@]}" ${which('cryptsetup')} "$@" "\${more[@]}"`,
+      )
+    whole()
     host.program('blockdev', 'stat -c %s "$2"')
     host.program('mountpoint', 'exit 1')
     const content = join(dir, 'content')
@@ -52,8 +59,8 @@ describe('a system that is encrypted where it lies', { timeout: 120_000 }, ({ te
     const shrink = (room: number) =>
       attempt(host, session, shrinkScript(layout, sh`part=${luks}; room=${room}`))
     const begin = () => attempt(host, session, beginScript(layout, cost), { input: passphrase })
-    const goOn = () => attempt(host, session, goOnScript(luks), { input: passphrase })
-    return { host, luks, layout, shrink, begin, goOn }
+    const goOn = (input = passphrase) => attempt(host, session, goOnScript(luks), { input })
+    return { host, luks, layout, shrink, begin, goOn, whole, cutShort }
   }
   const which = (name: string) => execFileSync('which', [name], { encoding: 'utf8' }).trim()
   const room = (size: number) => size / 1024 - reserve
@@ -75,22 +82,16 @@ describe('a system that is encrypted where it lies', { timeout: 120_000 }, ({ te
 
   test('is small enough, then encrypted in several goes, and nothing plain is left', async () => {
     const size = 160 * mib
-    const { host, luks, shrink, begin, goOn } = machine(size, 20 * mib)
+    const { host, luks, shrink, begin, goOn, whole, cutShort } = machine(size, 20 * mib)
     await shrink(room(size))
     await shrink(room(size))
     // resize2fs cuts a plain file too; a partition would stay as it is.
     truncateSync(luks, size)
     await begin()
     assert.ok(readFileSync(luks).includes(canary), 'the beginning changes the header only')
-    host.program(
-      'cryptsetup',
-      'exec timeout -s TERM 0.3 '.concat(which('cryptsetup'), ' "$@" --force-offline-reencrypt'),
-    )
+    cutShort('TERM', 0.3)
     await goOn().catch(() => {})
-    host.program(
-      'cryptsetup',
-      `more=(); case " $* " in *" reencrypt "*) more=(--force-offline-reencrypt) ;; esac\nexec ${which('cryptsetup')} "$@" "\${more[@]}"`,
-    )
+    whole()
     await goOn()
     await goOn()
     assert.not.ok(readFileSync(luks).includes(canary))
@@ -100,5 +101,32 @@ describe('a system that is encrypted where it lies', { timeout: 120_000 }, ({ te
       header.slots.map(({ slot, memory }) => [slot, memory]),
       [[0, 64]],
     )
+  })
+
+  test('goes on where a kill within a write left it, which cryptsetup refuses by itself', async () => {
+    const size = 160 * mib
+    const { host, luks, shrink, begin, goOn, whole, cutShort } = machine(size, 20 * mib)
+    await shrink(room(size))
+    truncateSync(luks, size)
+    await begin()
+    const bare = sh`cryptsetup reencrypt --resume-only --batch-mode --key-file=- ${luks}`
+    const resume = (input: string) =>
+      attempt(host, session, bare, { input }).then(
+        () => '',
+        ({ message }: Error) => message,
+      )
+    let said = ''
+    for (let time = 0.02; time < 0.3 && !/requires reencryption recovery/.test(said); time += 0.02) {
+      cutShort('KILL', time)
+      await goOn().catch(() => {})
+      whole()
+      said = await resume('another passphrase')
+    }
+    assert.match(said, /requires reencryption recovery/, 'no kill hit a write: this test has shown nothing')
+    const refused = await rejects(() => goOn('another passphrase'), /passphrase does not open it/)
+    assert.is((refused as Fail).outcome, 'refused')
+    await goOn()
+    assert.not.ok(readFileSync(luks).includes(canary))
+    assert.match(await resume(passphrase), /reencryption not in progress/)
   })
 })

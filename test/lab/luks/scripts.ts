@@ -33,7 +33,15 @@ export function start(env: string, [name, ...args]: [string, ...string[]], answe
   const pid = child.pid as number
   const cut = async () =>
     void (await $try`pkill -KILL -g ${pid} -x ssh; pkill -KILL -f ${`^ssh: /tmp/everyskill-${pid}-`}`)
-  return { done, said: () => run.stderr, kill: () => void process.kill(-pid, 'SIGKILL'), cut }
+  const kill = () => {
+    try {
+      process.kill(-pid, 'SIGKILL')
+    } catch (error) {
+      // A script that has lost its host may have ended by itself.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
+  }
+  return { done, said: () => run.stderr, kill, cut }
 }
 
 /** A passphrase as custodians are told to make them. */
