@@ -111,7 +111,7 @@ export function restoreScript({ sha256 }: Pick<HeaderManifest, 'sha256'>, device
     inMemory(),
     sh`cat > "$dir/header"
 [ "$(sha256sum < "$dir/header" | cut -d ' ' -f 1)" = ${sha256} ] || { echo 'the header did not arrive as it was read. Nothing was changed' >&2; exit 1; }
-cryptsetup luksDump "$dir/header" | grep -q '^ *[0-9][0-9]*: luks2$' || { echo 'this header has no key slot. Nothing was changed' >&2; exit 1; }
+grep -q '^ *[0-9][0-9]*: luks2$' <<< "$(cryptsetup luksDump "$dir/header")" || { echo 'this header has no key slot. Nothing was changed' >&2; exit 1; }
 cryptsetup luksHeaderRestore --batch-mode ${device} --header-backup-file "$dir/header"
 sync ${device}`,
   )

@@ -42,7 +42,7 @@ export async function openRoot(
 boot=$(blkid -p -s TYPE -o value ${layout.boot} || true)
 [ -n "$boot" ] || exit 0`
   const said = sh`if [ -f ${phases} ]; then cat ${phases}; exit 0; fi
-held=$(find ${newRoot} -mindepth 1 -maxdepth 1 ! -name lost+found ! -name boot | head -n 1)
+held=$(find ${newRoot} -mindepth 1 -maxdepth 1 ! -name lost+found ! -name boot -print -quit)
 [ -z "$held" ] || { echo ${foreign} >&2; exit ${codes.refused}; }`
   const script = lines(openScript(layout.luks), look, mountScript(layout), said)
   const text = await attempt(host, session, exclusive(script, 'provision'), {

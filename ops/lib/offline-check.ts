@@ -22,7 +22,7 @@ for image in "\${images[@]}"; do
   unmkinitramfs "$image" "$dir/image"
   main=$dir/image
   if [ -d "$main/main" ]; then main=$main/main; fi
-  has() { local found; found=$(find "$main" -path "*$1" | head -n 1); [ -n "$found" ] || bad "the initramfs of $kernel lacks $2"; }
+  has() { local found; found=$(find "$main" -path "*$1" -print -quit); [ -n "$found" ] || bad "the initramfs of $kernel lacks $2"; }
   has '/sbin/dropbear' Dropbear
   has '/bin/cryptroot-unlock' cryptroot-unlock
   has '/dropbear_ed25519_host_key' "Dropbear's host key"
@@ -31,7 +31,7 @@ for image in "\${images[@]}"; do
   tab=$(cat "$main/cryptroot/crypttab" 2> /dev/null || true)
   case $tab in *tries=0*) ;; *) bad "the crypttab in the initramfs of $kernel has no tries=0: $tab" ;; esac
   case $tab in *${uuid}*) ;; *) bad "the crypttab in the initramfs of $kernel is for another disk: $tab" ;; esac
-  keys=$(find "$main" -name authorized_keys | head -n 1)
+  keys=$(find "$main" -name authorized_keys -print -quit)
   [ -n "$keys" ] || bad "the initramfs of $kernel has no authorized_keys"
   printf '%s\n' ${lines} | cmp -s - "$keys" || bad "authorized_keys in the initramfs of $kernel are not the custodians'"
   [ "$(stat -c %a "$image")" = 600 ] || bad "$image can be read by others"
@@ -40,7 +40,7 @@ done
 config=/boot/grub/grub.cfg
 grep -q '^set superusers=' "$config" || bad 'the entries of GRUB can be edited'
 grep -q '^[[:space:]]*menuentry .*--class gnu-linux' "$config" || bad 'GRUB has no entry that starts Linux'
-if grep '^[[:space:]]*menuentry .*--class gnu-linux' "$config" | grep -qv -- --unrestricted; then bad 'an entry of GRUB asks for a password that nobody has'; fi
+if [ -n "$(grep '^[[:space:]]*menuentry .*--class gnu-linux' "$config" | grep -v -- --unrestricted)" ]; then bad 'an entry of GRUB asks for a password that nobody has'; fi
 grep -q '^[[:space:]]*linux.* panic=10' "$config" || bad 'the kernel is started without panic=10'
 if grep -qE '^[[:space:]]*linux.* (single|recovery)' "$config"; then bad 'GRUB has a recovery entry'; fi`
 }

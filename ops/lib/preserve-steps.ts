@@ -115,7 +115,11 @@ sync "$part"`,
  * which changes nothing where it is not needed.
  */
 export function goOnScript(device: string): Script {
-  return sh`pending() { LC_ALL=C cryptsetup luksDump ${device} | grep -q '^Requirements:.*reencrypt'; }
+  return sh`pending() {
+  local header
+  header=$(LC_ALL=C cryptsetup luksDump ${device}) || exit 1
+  grep -q '^Requirements:.*reencrypt' <<< "$header"
+}
 pending || exit 0
 IFS= read -rd '' key || true
 given() { printf %s "$key" | "$@" --batch-mode --key-file=- ${device} > /dev/null || ${notOpened}; }

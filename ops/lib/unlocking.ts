@@ -103,7 +103,7 @@ export async function waitForSshd(
 export async function checkRoot(host: Host): Promise<void> {
   const answer = await host.probe(sh`source=$(findmnt -nro SOURCE / | head -n 1)
 if [ "$source" != ${`/dev/mapper/${mapped}`} ]; then echo "its root is $source" >&2; exit ${codes.unverified}; fi
-lsblk -snro TYPE "$source" | grep -qx crypt || { echo "its root is not encrypted" >&2; exit ${codes.unverified}; }`)
+grep -qx crypt <<< "$(lsblk -snro TYPE "$source")" || { echo "its root is not encrypted" >&2; exit ${codes.unverified}; }`)
   if (answer.code === 0) return
   throw new Fail('unverified', `${host.name} runs, but not from the encrypted disk: ${answer.stderr.trim()}`)
 }
